@@ -1,0 +1,154 @@
+"""Entities that have a form of their own: addresses, phones, sizes, money, times, numbers. Regular expressions only."""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+
+class Found(NamedTuple):
+    """Characters `start` to `end` of the text are an `entity`."""
+
+    start: int
+    end: int
+    entity: str
+
+
+_DIGITS = r"\d{1,3}(?:[,.’' ]\d{3})+(?![\d])|\d+(?:[.,]\d+)?"
+_UNITS = (
+    "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|"
+    "eighteen|nineteen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety"
+)
+_WORDS = rf"(?:(?:a|{_UNITS})[- ])?(?:(?:{_UNITS}|hundred|thousand|dozen)(?:[- ](?:and )?)?)*(?:{_UNITS}|hundred|thousand|dozen)"
+_ABOUT = r"(?:(?:about|around|approximately|approx\.?|roughly|some|circa|ca\.?|nearly|almost|over|under|up to|at least|"
+_ABOUT += r"more than|less than|fewer than|close to|like|only|just|now|currently|maybe|probably|~|≈|<|>)\s*)*"
+_RANGE = r"(?:\s*(?:-|–|to)\s*(?:" + _DIGITS + r"))?"
+_SIZE = rf"(?P<v>(?:{_DIGITS}){_RANGE}\s?k?|{_WORDS})"
+_BETWEEN = rf"(?P<v>(?:{_DIGITS}) and (?:{_DIGITS}))"
+_PEOPLE = (
+    r"(?:people|persons?|employees?|employes|emplyees|emps?|staff(?:ers)?|folks|ppl|fte?s?|heads|headcount|colleagues|"
+    r"coworkers|co-workers|team ?members|members|workers|strong|of us|humans|souls|full[- ]?timers?|professionals)"
+)
+_KIND = r"(?:(?:full[- ]time|permanent|active|total|different|paid|happy|talented|amazing)\s+)?"
+_SIZES = [
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        rf"\bbetween {_BETWEEN}\s+{_KIND}{_PEOPLE}\b",
+        rf"(?<![\w.$€£]){_SIZE}\+?(?:\s*-\s*|\s+|\+\s*){_KIND}{_PEOPLE}\b",
+        rf"\b(?<!sales )(?<!marketing )(?<!support )(?<!dev )(?:team|company|firm|org(?:ani[sz]ation)?|agency|startup|shop|"
+        rf"staff|business|workforce|crew|headcount|size|group)(?: size)?\s*(?:of|is|=|:|at)?\s+{_ABOUT}{_SIZE}"
+        r"(?!\s*(?:%|months?|weeks?|days?|years?|hours?|min|leads?|users?|customers?|dollars|euros|usd|eur|k\b))\b",
+        rf"\bwe(?:'|’| a)?re\s+{_ABOUT}{_SIZE}(?=\s*(?:$|[.,;!]|now\b|in total|and\b|in\b|at\b))",
+        rf"\b(?:employ|employs|employing|hired?)\s+{_ABOUT}{_SIZE}\b",
+        r"\b(?P<v>just me|only me|just myself|only myself|just the two of us)\b",
+    )
+]
+_MONEY = r"(?:us dollars?|dollars?|usd|euros?|eur|pounds?|gbp|bucks?|quid|chf|francs?|cad|aud|inr|rupees?|sek|pln|yen|€|£|\$)"
+_SCALE = r"(?:\s?(?:k|m|mm|mn|mil|mio|thousand|million|grand|hundred)(?![a-z]))"
+_BUDGETS = [
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        rf"(?P<v>[$€£]\s?(?:{_DIGITS}){_SCALE}?(?:\s*(?:-|–|to|and)\s*[$€£]?\s?(?:{_DIGITS}){_SCALE}?)?(?:\s?{_MONEY}\b)?)",
+        rf"(?<![\w.])(?P<v>(?:{_DIGITS}){_SCALE}?(?:\s*(?:-|–|to|and)\s*(?:{_DIGITS}){_SCALE}?)?\s?{_MONEY})(?![a-z])",
+        rf"\b(?P<v>(?:a |{_WORDS} )?(?:hundred |thousand |million |grand )?(?:dollars|euros|pounds|bucks|grand|million))\b",
+        rf"(?<![\w.])(?P<v>(?:{_DIGITS}){_SCALE}?\s*(?:-|–|to|and)\s*(?:{_DIGITS})(?:\s?(?:k|grand)(?![a-z])))"
+        rf"(?!\s*{_PEOPLE})",
+        rf"(?<![\w.])(?P<v>(?:{_DIGITS})(?:\s?(?:k|grand)(?![a-z])))(?!\s*(?:{_PEOPLE}|users|leads|signups|contacts|customers))",
+        rf"\b(?:budget(?:ed)?|spend|invest|set aside|allocated?|earmarked)\b[^.,;\d]{{0,30}}?{_ABOUT}"
+        rf"(?P<v>(?:{_DIGITS}){_SCALE}?)(?!\s*(?:{_PEOPLE}|%|months?|weeks?|days?|years?|hours?|min))\b",
+    )
+]
+_MONTHS = (
+    "january|february|march|april|may|june|july|august|september|october|november|december|"
+    "jan|feb|mar|apr|jun|jul|aug|sept|sep|oct|nov|dec"
+)
+_SPAN = r"(?:days?|weeks?|wks?|months?|mths?|mos?|quarters?|years?|yrs?)"
+_COUNT = rf"(?:\d+(?:\s*(?:-|–|to|or)\s*\d+)?|(?:{_WORDS})(?:\s(?:to|or)\s(?:{_WORDS}))?|couple(?: of)?|few|half a)"
+_YEAR = r"(?:\s(?:20\d\d|this year|next year))?"
+_TIMES = [
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        rf"\b(?P<v>q[1-4](?: (?:of )?(?:20\d\d|this year|next year))?|h[12] 20\d\d|eoy|eoq|eom)\b",
+        rf"\b(?:in|within|about|around|over|under|after|maybe)\s(?P<v>an?\s{_SPAN})\b",
+        rf"\b(?P<v>(?:end|beginning|start|middle|mid) of (?:the |this |next )?(?:q[1-4]|year|quarter|month|week|{_MONTHS}|20\d\d|summer|spring|winter|fall|autumn)){_YEAR}\b",
+        rf"(?<![\w$€£.])(?P<v>{_COUNT}[- ]?{_SPAN})\b(?!\s*(?:trial|free|ago|old|of experience|contract|long trial))",
+        rf"\b(?P<v>(?:early |late |later |mid |sometime )?(?:this|next|coming|the following) (?:week|month|quarter|year|spring|summer|autumn|fall|winter|half|{_MONTHS}|monday|tuesday|wednesday|thursday|friday))\b",
+        r"\b(?P<v>as soon as possible|a\.?s\.?a\.?p\.?|immediately|right away|straight ?away|tomorrow|urgently|"
+        r"no rush|no hurry|no deadline|no timeline|sooner the better)(?=\W|$)",
+        rf"\b(?:in|by|before|until|till|around|from|for|during|since|start(?:ing)?|launch(?:ing)?|mid|early|late)\s(?P<v>(?:(?:early|late|mid)[- ])?(?:{_MONTHS})(?: \d{{1,2}}(?:st|nd|rd|th)?)?(?: 20\d\d)?)\b",
+        rf"\b(?:in|by|before|until|during|this|next|after)\s(?:the )?(?P<v>(?:spring|summer|autumn|fall|winter|christmas|easter|new year)(?: 20\d\d)?)\b",
+        r"\b(?:start|ready|live|launch|begin|go|need(?: it| this| something)?|buy|it)\s(?P<v>right now|now|today)\b",
+        rf"^\W*(?P<v>now|today|right now|(?:{_MONTHS})(?: 20\d\d)?|spring|summer|autumn|fall|winter)\W*$",
+    )
+]
+_EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+_PHONE = re.compile(r"(?<![\w.])(?:\+|\(|\b)\d[\d\s().\-/]{5,}\d(?!\w)")
+_YEARS = re.compile(r"(?:19|20)\d\d\s*[-–/]\s*(?:19|20)\d\d")
+_NUMBER = re.compile(rf"(?<![\w.,$€£%-])(?:{_DIGITS})(?![\w%])", re.IGNORECASE)
+_STANDARD = re.compile(r"(?:soc|iso|iec|dynamics|office|type|version|v|step|option|windows)[\s-]*$", re.IGNORECASE)
+_WHOLE_NUMBER_WORD = re.compile(rf"^\W*(?:about |around )?(?P<v>{_WORDS})\W*$", re.IGNORECASE)
+
+
+_SOME_NUMBER = re.compile(rf"[\d$€£]|\b(?:{_UNITS}|hundred|thousand|million|dozen|grand|just|only)\b", re.IGNORECASE)
+_SOME_TIME = re.compile(
+    rf"\b(?:q[1-4]|h[12]|eo[yqm]|end|beginning|start|mid\w*|days?|weeks?|wks?|months?|mths?|mos?|quarters?|years?|yrs?|"
+    rf"next|this|coming|asap|soon\w*|immediately|away|straight\w*|tomorrow|urgently|no|now|today|christmas|easter|"
+    rf"spring|summer|autumn|fall|winter|{_MONTHS})\b|a\.s\.a",
+    re.IGNORECASE,
+)
+
+
+def find(text: str) -> list[Found]:
+    """Return the entities of `text` in order, none overlapping; where two claim the same words the first kind wins."""
+    taken: list[Found] = []
+    for found in (*_plain(text, _EMAIL, "email"), *_phones(text)):
+        _add(taken, found)
+    # One quick look first: most messages have neither numbers nor times in them.
+    some_number = _SOME_NUMBER.search(text)
+    if some_number:
+        for entity, patterns in (("budget", _BUDGETS), ("company_size", _SIZES)):
+            for found in _grouped(text, patterns, entity):
+                _add(taken, found)
+    if _SOME_TIME.search(text):
+        for found in _grouped(text, _TIMES, "timeline"):
+            _add(taken, found)
+    if some_number:
+        for found in _numbers(text):
+            _add(taken, found)
+    return sorted(taken)
+
+
+def _add(taken: list[Found], new: Found) -> None:
+    if new.end > new.start and all(new.end <= old.start or old.end <= new.start for old in taken):
+        taken.append(new)
+
+
+def _plain(text: str, pattern: re.Pattern[str], entity: str) -> Iterator[Found]:
+    if entity != "email" or "@" in text:
+        for match in pattern.finditer(text):
+            words = match[0].rstrip(".-")
+            yield Found(match.start(), match.start() + len(words), entity)
+
+
+def _phones(text: str) -> Iterator[Found]:
+    for match in _PHONE.finditer(text):
+        digits = sum(character.isdigit() for character in match[0])
+        grouped = re.fullmatch(r"\d{1,3}([ .]\d{3})+", match[0]) and digits < 9
+        if 7 <= digits <= 15 and not _YEARS.fullmatch(match[0]) and not grouped:
+            yield Found(match.start(), match.end(), "phone")
+
+
+def _grouped(text: str, patterns: Iterable[re.Pattern[str]], entity: str) -> Iterator[Found]:
+    for pattern in patterns:
+        for match in pattern.finditer(text):
+            words = match["v"].rstrip()
+            start = match.start("v") + len(match["v"]) - len(match["v"].lstrip())
+            yield Found(start, match.start("v") + len(words), entity)
+
+
+def _numbers(text: str) -> Iterator[Found]:
+    for match in _NUMBER.finditer(text):
+        if not _STANDARD.search(text[: match.start()]) and text[match.end() : match.end() + 2] != "/7":
+            yield Found(match.start(), match.end(), "number")
+    whole = _WHOLE_NUMBER_WORD.match(text)
+    if whole and whole["v"].lower() not in ("one", "a"):
+        yield Found(whole.start("v"), whole.end("v"), "number")

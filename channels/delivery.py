@@ -1,0 +1,278 @@
+"""Delivery: takes due messages from the store, decides, sends, settles. Any number of processes may do it at once."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from random import Random
+
+import orjson
+import structlog
+
+from channels.deciding import Verdict, decide
+from channels.messages import PRIORITY, Attempt, Check, Message, write
+from channels.context import context_of
+from channels.rendering import Rendered, Unrenderable, as_html, render
+from channels.retry import ATTEMPTS, retry_at
+from channels.sending import Later, Outgoing, Refused, Sender, SendOutcome, Sent, Uncertain
+from channels.states import WAITING, State
+from channels.templates import TemplateCatalog
+from tracker import review
+from tracker.errors import Fault
+from tracker.events import Channel, EventType, Happening
+from tracker.ports import Settled
+from tracker.recorder import Effect, EffectOf, Loaded, Recorder
+from tracker.review import ReviewKind
+from tracker.store.port import Change, Conflict, Document, Expect, Stale, StoreError
+from tracker.store.schema import MESSAGES_DUE, MESSAGES_SENDING, Kind
+from tracker.times import instant, later
+from tracker.unit import Decision, run
+
+log = structlog.get_logger()
+
+AT_ONCE = 16
+HOLD_SECONDS = 60
+SENT: Mapping[Channel, EventType] = {
+    Channel.EMAIL: EventType.EMAIL_SENT,
+    Channel.WHATSAPP: EventType.WHATSAPP_SENT,
+}
+"""What the ledger says of a message that went out; web chat has no such event."""
+
+
+class Delivery:
+    def __init__(
+        self,
+        recorder: Recorder,
+        templates: TemplateCatalog,
+        senders: Mapping[Channel, Sender],
+        *,
+        provider_timeout: float = 15,
+        retry_base: float = 30,
+        random: Random | None = None,
+        unsubscribe_url: Callable[[str, str], str] = lambda person_id, message_id: "",
+    ):
+        """Args: senders: a channel without one is off, and its messages wait. unsubscribe_url: (person, message) → URL."""
+        self._recorder, self._store, self._templates = recorder, recorder.store, templates
+        self._senders = senders
+        self._lease = provider_timeout + 10
+        self._retry_base, self._random = retry_base, random or Random()
+        self._unsubscribe_url = unsubscribe_url
+
+    async def work(self) -> int:
+        """Send what is due, replies first, and return how many messages were looked at."""
+        handled = 0
+        for priority in sorted(PRIORITY.values()):
+            for channel in self._senders:
+                handled += await self._work_on(channel, priority)
+        return handled
+
+    async def _work_on(self, channel: Channel, priority: int) -> int:
+        now = self._recorder.clock()
+        page = await self._store.find(MESSAGES_DUE, channel, priority, high=later(now, seconds=0.001), limit=AT_ONCE * 4)
+        room = asyncio.Semaphore(AT_ONCE)
+
+        async def one(found: Document) -> None:
+            async with room:
+                await self._safely(found)
+
+        await asyncio.gather(*(one(found) for found in page.items))
+        return len(page.items)
+
+    async def _safely(self, found: Document) -> None:
+        """Deliver one message. What goes wrong costs the others nothing; the store remembers where it stands."""
+        try:
+            await self.deliver(found)
+        except Conflict:
+            log.debug("somebody else took the message", message_id=found.id)
+        except StoreError as error:
+            log.warning("the store is away", message_id=found.id, error=str(error))
+        except Exception:
+            log.exception("delivery failed", message_id=found.id)
+            await self._broken(found)
+
+    async def deliver(self, found: Document) -> None:
+        """Decide on one waiting message and carry it out. Raises: Conflict: it changed meanwhile."""
+        message = Message.read(found.body)
+        loaded = await self._recorder.load(message.lead_id)
+        now = self._recorder.clock()
+        verdict = decide(message, loaded.lead, loaded.person, open_channels=frozenset(self._senders), now=now)
+        if verdict.outcome == "skip":
+            return await self._skip(found, verdict.checks)
+        if verdict.outcome == "hold":
+            held = message.moved(
+                State.HELD, at=instant(now), decision=verdict.checks, due_at=later(now, seconds=HOLD_SECONDS)
+            )
+            return await self._store.commit(write(found, held))
+        try:
+            rendered = await self._rendered(found.id, message, loaded)
+        except Unrenderable as error:
+            return await self._unrenderable(found, verdict, error)
+        await self._send(found, message, loaded, verdict, rendered)
+
+    async def _rendered(self, id: str, message: Message, loaded: Loaded) -> Rendered:
+        """Raises: Unrenderable."""
+        if message.template_id is None:
+            text = message.text or ""
+            return Rendered(loaded.config.config.name, text, as_html(text) if message.channel is Channel.EMAIL else None)
+        content = await self._templates.content(message.template_id, message.channel, message.product_id)
+        if content is None:
+            raise Unrenderable(Fault("template_id", f"there is no {message.channel} template {message.template_id!r}"))
+        variables, url = orjson.loads(message.variables), self._unsubscribe_url(loaded.person_id, id)
+        return render(content, context_of(loaded, variables, url, now=self._recorder.clock()))
+
+    async def _send(
+        self, found: Document, message: Message, loaded: Loaded, verdict: Verdict, rendered: Rendered
+    ) -> None:
+        """Commit `sending`, guarded by what the decision read, then call the provider, then settle."""
+        now = self._recorder.clock()
+        checks = (*verdict.checks, Check(check="template", input=message.template_id or "text", outcome="ok"))
+        sending = message.moved(
+            State.SENDING, at=instant(now), decision=checks, lease_until=later(now, seconds=self._lease)
+        )
+        await self._store.commit(
+            write(found, sending),
+            Expect(Kind.PERSONS, loaded.person_id, loaded.person_version),
+            Expect(Kind.LEADS, loaded.id, loaded.version),
+        )
+        sender = loaded.config.config.sender
+        outgoing = Outgoing(
+            message_id=found.id,
+            to=verdict.address,
+            content=rendered,
+            sender=sender.from_ if sender else None,
+            reply_to=sender.reply_to if sender else None,
+            unsubscribe_url=self._unsubscribe_url(loaded.person_id, found.id),
+        )
+        outcome = await self._senders[message.channel].send(outgoing)
+        await self.settle(found.id, outcome)
+
+    async def settle(self, id: str, outcome: SendOutcome) -> None:
+        """Keep what the provider said. A late answer settles an `uncertain` message too."""
+        (found,) = await self._store.get(Kind.MESSAGES, id)
+        assert found is not None, "a message that is being sent exists"
+        message = Message.read(found.body)
+        at = instant(self._recorder.clock())
+        match outcome:
+            case Sent():
+                await self._sent(id, message, outcome)
+            case Later() if len(message.attempts) + 1 < ATTEMPTS:
+                await self._again(id, outcome)
+            case Refused(bounced=True) if message.channel is Channel.EMAIL:
+                metadata = {"message_id": id, "error": outcome.error}
+                bounce = Happening("leadline", f"{id}:bounce", EventType.EMAIL_BOUNCE, message.channel, at, metadata)
+                await self._recorder.event(message.lead_id, bounce, effect=self._end(id, State.DEAD, outcome.error))
+            case Uncertain():
+                await self._recorder.settle(message.lead_id, self._end(id, State.UNCERTAIN, outcome.error))
+            case Later() | Refused():
+                await self._recorder.settle(message.lead_id, self._end(id, State.DEAD, outcome.error))
+
+    async def _sent(self, id: str, message: Message, outcome: Sent) -> None:
+        now = self._recorder.clock()
+        at = instant(now)
+
+        async def effect(_: Loaded) -> Effect:
+            found, current = await self._current(id)
+            attempt = Attempt(at=at, outcome="sent")
+            if current.status not in {State.SENDING, State.UNCERTAIN}:  # a callback was faster and said more
+                return Effect([write(found, current.but(provider_id=outcome.provider_id))], [Settled(id, "sent")])
+            sent = current.moved(
+                State.SENT, at=at, attempts=(*current.attempts, attempt), provider_id=outcome.provider_id, lease_until=None
+            )
+            return Effect([write(found, sent)], [Settled(id, "sent")])
+
+        event_type = SENT.get(message.channel)
+        if event_type is None:
+            return await self._recorder.settle(message.lead_id, effect)
+        metadata = {"message_id": id, "template_id": message.template_id}
+        happening = Happening("leadline", f"{id}:sent", event_type, message.channel, at, metadata)
+        await self._recorder.event(message.lead_id, happening, effect=effect)
+
+    async def _again(self, id: str, outcome: Later) -> None:
+        now = self._recorder.clock()
+
+        def decide_retry(known: tuple[Document, Message]) -> Decision[None]:
+            found, message = known
+            if message.status is not State.SENDING:
+                return Decision(None)
+            attempts = (*message.attempts, Attempt(at=instant(now), outcome="retry", error=outcome.error))
+            due_at = retry_at(
+                len(attempts), now=now, random=self._random, base=self._retry_base, after=outcome.after
+            )
+            moved = message.moved(State.DUE, at=instant(now), attempts=attempts, due_at=due_at, lease_until=None)
+            return Decision(None, [write(found, moved)])
+
+        await run(self._store, lambda: self._current(id), decide_retry)
+
+    def _end(self, id: str, to: State, error: str) -> EffectOf:
+        """Return what ends a message that was not sent, or may not have been, and puts it before a person."""
+        kind = ReviewKind.UNCERTAIN if to is State.UNCERTAIN else ReviewKind.MESSAGE
+        settled = [] if to is State.UNCERTAIN else [Settled(id, "failed")]
+        at = instant(self._recorder.clock())
+
+        async def effect(loaded: Loaded) -> Effect:
+            found, message = await self._current(id)
+            if message.status is not State.SENDING:
+                return Effect()
+            attempts = (*message.attempts, Attempt(at=at, outcome=str(to), error=error))
+            item = review.item(
+                kind,
+                reason=f"the {message.channel} message is {to}",
+                error=error,
+                input={"message_id": id, "template_id": message.template_id, "attempts": len(attempts)},
+                at=at,
+                lead_id=loaded.id,
+                message_id=id,
+            )
+            ended = message.moved(to, at=at, attempts=attempts, lease_until=None)
+            return Effect([write(found, ended), item], settled)
+
+        return effect
+
+    async def _skip(self, found: Document, checks: tuple[Check, ...], *also: Change) -> None:
+        """End a message unsent. Raises: Conflict: it changed meanwhile, so that the decision no longer stands."""
+        at = instant(self._recorder.clock())
+        lead_id = found.body["lead_id"]
+
+        async def effect(_: Loaded) -> Effect:
+            current, message = await self._current(found.id)
+            if current.version != found.version:
+                raise Stale(Kind.MESSAGES, found.id)
+            skipped = message.moved(State.SKIPPED, at=at, decision=checks)
+            return Effect([write(current, skipped), *also], [Settled(found.id, "skipped")])
+
+        await self._recorder.settle(lead_id, effect)
+
+    async def _unrenderable(self, found: Document, verdict: Verdict, error: Unrenderable) -> None:
+        """A message that cannot be written is skipped, and somebody is told."""
+        message = Message.read(found.body)
+        check = Check(check="template", input=message.template_id or "text", outcome=f"skipped: {error}")
+        item = review.item(
+            ReviewKind.TEMPLATE,
+            reason=f"the template {message.template_id} does not render",
+            error=str(error),
+            input={"message_id": found.id, "template_id": message.template_id},
+            at=instant(self._recorder.clock()),
+            lead_id=message.lead_id,
+            message_id=found.id,
+        )
+        await self._skip(found, (*verdict.checks, check), item)
+
+    async def recover(self) -> int:
+        """Find messages whose sending was cut off, by a crash or a lost answer, and make them uncertain."""
+        page = await self._store.find(MESSAGES_SENDING, high=instant(self._recorder.clock()), limit=100)
+        for found in page.items:
+            error = "the process ended, or the answer was lost, while the message was being sent"
+            await self._recorder.settle(found.body["lead_id"], self._end(found.id, State.UNCERTAIN, error))
+        return len(page.items)
+
+    async def _broken(self, found: Document) -> None:
+        """Put off a message on which our own code failed, so that it does not fail again at once and for ever."""
+        with contextlib.suppress(StoreError):
+            now = self._recorder.clock()
+            _, message = await self._current(found.id)
+            if message.status in WAITING:
+                await self._store.commit(write(found, message.but(due_at=later(now, seconds=HOLD_SECONDS))))
+
+    async def _current(self, id: str) -> tuple[Document, Message]:
+        (found,) = await self._store.get(Kind.MESSAGES, id)
+        assert found is not None, "a message that is being sent exists"
+        return found, Message.read(found.body)

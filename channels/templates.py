@@ -1,0 +1,162 @@
+"""Templates in the store: versioned, per product, channel and locale."""
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, Self
+
+import msgspec
+from pydantic import Field, model_validator
+
+from channels.rendering import Content, Unrenderable, html_of, render, sample_context
+from tracker.errors import Invalid, NotFound
+from tracker.events import Channel
+from tracker.model import Document, Input, Line, Lines, Metadata, Slug
+from tracker.store.port import Change, Cursor, Insert, Page, Replace, Store
+from tracker.store.port import Document as Stored
+from tracker.store.schema import TEMPLATES_ALL, Kind
+from tracker.times import Instant, instant, now
+from tracker.unit import Decision, Record, run
+
+ANY = "*"
+"""The scope of templates that every product may use; the locale that serves where none fits better."""
+
+Source = Annotated[str, Field(min_length=1, max_length=200_000)]
+
+
+class NewTemplate(Input):
+    """A template's content on one channel and in one locale."""
+
+    template_id: Slug
+    channel: Literal[Channel.EMAIL, Channel.WHATSAPP, Channel.CHATBOT]
+    product_id: Slug | None = None
+    locale: Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z]{2,4})?$")] | None = None
+    subject: Annotated[Line, Field(max_length=500)] | None = None
+    mjml: Source | None = None
+    html: Source | None = None
+    text: Lines | None = None
+    variables: Metadata = {}
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.channel is Channel.EMAIL:
+            if not self.subject:
+                raise ValueError("an e-mail needs a subject")
+            if not (self.html or self.mjml or self.text):
+                raise ValueError("an e-mail needs html, mjml or text")
+            if self.html and self.mjml:
+                raise ValueError("give html or mjml, not both")
+        elif not self.text:
+            raise ValueError("a message needs text")
+        return self
+
+
+class Template(Document, frozen=True, kw_only=True):
+    """Attributes: contents: `channel:locale` → the version that is used."""
+
+    template_id: str
+    product_id: str | None
+    version: int
+    contents: dict[str, int]
+    updated_at: Instant
+
+
+def scope_id(template_id: str, product_id: str | None) -> str:
+    return f"{product_id or ANY}:{template_id}"
+
+
+def content_id(scope: str, where: str, version: int) -> str:
+    return f"{scope}:{where}:{version}"
+
+
+class TemplateCatalog:
+    """Contents never change once written, so they are remembered for good."""
+
+    def __init__(self, store: Store):
+        self._store = store
+        self._contents: dict[str, Content] = {}
+
+    async def add(self, given: NewTemplate, *, record: Record[Template] | None = None) -> Template:
+        """Keep a new version of a template's content.
+
+        Raises: Invalid: it does not render.
+        """
+        content = _checked(given)
+        scope = scope_id(given.template_id, given.product_id)
+        where = f"{given.channel}:{given.locale or ANY}"
+
+        async def read() -> Stored | None:
+            (found,) = await self._store.get(Kind.TEMPLATES, scope)
+            return found
+
+        def decide(found: Stored | None) -> Decision[Template]:
+            before = Template.read(found.body) if found else None
+            version = before.version + 1 if before else 1
+            template = Template(
+                template_id=given.template_id,
+                product_id=given.product_id,
+                version=version,
+                contents={**(before.contents if before else {}), where: version},
+                updated_at=instant(now()),
+            )
+            pointer: Change = (
+                Replace(Kind.TEMPLATES, scope, found.version, template.body())
+                if found
+                else Insert(Kind.TEMPLATES, scope, template.body())
+            )
+            id = content_id(scope, where, version)
+            return Decision(template, [pointer, Insert(Kind.TEMPLATE_CONTENTS, id, {"content": _packed(content)})])
+
+        return await run(self._store, read, decide, record=record)
+
+    async def get(self, template_id: str, product_id: str | None = None) -> Template:
+        """Raises: NotFound."""
+        own, common = await self._scopes(template_id, product_id)
+        found = own or common
+        if found is None:
+            raise NotFound(f"there is no template {template_id}")
+        return found
+
+    async def all(self, *, after: Cursor | None, limit: int) -> tuple[list[Template], Page]:
+        page = await self._store.find(TEMPLATES_ALL, after=after, limit=limit)
+        return [Template.read(found.body) for found in page.items], page
+
+    async def content(self, template_id: str, channel: Channel, product_id: str) -> Content | None:
+        """Return what a product says with this template on a channel: its own content, else the common one."""
+        for template in await self._scopes(template_id, product_id):
+            version = template.contents.get(f"{channel}:{ANY}") if template else None
+            if template is not None and version is not None:
+                return await self._content(content_id(scope_id(template_id, template.product_id), f"{channel}:{ANY}", version))
+        return None
+
+    async def missing(self, wanted: Iterable[tuple[str, Channel]], product_id: str) -> set[tuple[str, Channel]]:
+        """Return those (template id, channel) that a product cannot use."""
+        return {(id, channel) for id, channel in wanted if await self.content(id, channel, product_id) is None}
+
+    async def _scopes(self, template_id: str, product_id: str | None) -> tuple[Template | None, Template | None]:
+        ids = [scope_id(template_id, product_id), scope_id(template_id, None)]
+        own, common = (Template.read(d.body) if d else None for d in await self._store.get(Kind.TEMPLATES, *ids))
+        return own, common
+
+    async def _content(self, id: str) -> Content:
+        known = self._contents.get(id)
+        if known is None:
+            (found,) = await self._store.get(Kind.TEMPLATE_CONTENTS, id)
+            assert found is not None, "a template names contents that exist"
+            known = self._contents[id] = msgspec.json.decode(found.body["content"], type=Content)
+        return known
+
+
+def _packed(content: Content) -> str:
+    return msgspec.json.encode(content).decode()
+
+
+def _checked(given: NewTemplate) -> Content:
+    """Return the content, having rendered it for a made-up lead. Raises: Invalid."""
+    try:
+        html = html_of(given.mjml) if given.mjml else given.html
+        content = Content(subject=given.subject, text=given.text, html=html, variables=given.variables)
+        render(content, sample_context({}))
+    except Unrenderable as error:
+        raise Invalid("the template does not render", error.fault) from error
+    return content
+
+

@@ -1,0 +1,215 @@
+"""Leads that are created or corrected by hand or by an API client: contact, demographics, product context."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import Field, model_validator
+
+from tracker.catalog import Catalog, check_version
+from tracker.errors import Fault, Invalid, Refused
+from tracker.events import Channel
+from tracker.identity import Key, crm_key, email_key, match, phone_key
+from tracker.lead import Lead
+from tracker.logins import Email, Phone, Zone, person_changes
+from tracker.model import Input, Line, Name, Slug, new_id
+from tracker.person import CrmIdentity, Person
+from tracker.ports import Facts
+from tracker.product import Versioned
+from tracker.recorder import Loaded, Recorder
+from tracker.store.port import Change, Document, Insert, Replace, Store
+from tracker.store.schema import Kind
+from tracker.times import instant
+from tracker.unit import Decision, Record, run
+
+
+class ContactFields(Input):
+    email: Email | None = None
+    phone: Phone | None = None
+    preferred_channel: Literal[Channel.EMAIL, Channel.WHATSAPP, Channel.CHATBOT] | None = None
+
+
+class ContextFields(Input):
+    feature_usage: Annotated[tuple[Name, ...], Field(max_length=100)] | None = None
+    trial_status: Line | None = None
+
+
+class LeadFields(Input):
+    """What may be said of a lead. Fields left out keep their value. `email`, `phone` are short for `contact_info`."""
+
+    organization_id: Name | None = None
+    name: Line | None = None
+    email: Email | None = None
+    phone: Phone | None = None
+    contact_info: ContactFields = ContactFields()
+    demographics: Annotated[dict[Name, Line], Field(max_length=50)] = {}
+    product_context: ContextFields = ContextFields()
+    time_zone: Zone | None = None
+
+    def personal(self) -> dict[str, Any]:
+        """The person's fields that are given, but for demographics."""
+        contact = self.contact_info
+        values = {
+            "name": self.name or self.demographics.get("name"),
+            "email": contact.email or self.email,
+            "phone": contact.phone or self.phone,
+            "preferred_channel": contact.preferred_channel,
+            "time_zone": self.time_zone,
+        }
+        return {name: value for name, value in values.items() if value is not None}
+
+    def keys(self) -> list[Key]:
+        values = self.personal()
+        keys = [email_key(values["email"])] if "email" in values else []
+        return keys + ([phone_key(values["phone"])] if "phone" in values else [])
+
+
+class NewLead(LeadFields):
+    """A lead to create. It needs something to know the person by."""
+
+    product_id: Slug
+    crm_user_id: Name | None = None
+    source: Slug = "crm"
+
+    @model_validator(mode="after")
+    def _known_by_something(self) -> "NewLead":
+        if not self.keys():
+            raise ValueError("one of crm_user_id, contact_info.email, contact_info.phone is needed")
+        return self
+
+    def keys(self) -> list[Key]:
+        known = [crm_key(self.source, self.crm_user_id)] if self.crm_user_id else []
+        return known + super().keys()
+
+
+class Created(NamedTuple):
+    lead_id: str
+    version: int
+    lead: Lead
+    person: Person
+    new: bool
+
+
+class _KnownPerson(NamedTuple):
+    person: Document | None
+    lead: Document | None
+    new_keys: tuple[Key, ...]
+    config: Versioned
+
+
+class Contacts:
+    def __init__(self, recorder: Recorder):
+        self._recorder = recorder
+        self._store: Store = recorder.store
+        self._catalog: Catalog = recorder.catalog
+        self._clock: Callable[[], datetime] = recorder.clock
+
+    async def create(self, wanted: NewLead, *, record: Callable[[], Record[Created] | None]) -> Created:
+        """Create the lead, or return the one that this person has in the product.
+
+        Raises: Invalid: no such product.
+        """
+        live = await self._catalog.live(wanted.product_id)
+        if live is None:
+            raise Invalid("the product does not exist", Fault("product_id", f"there is no product {wanted.product_id}"))
+        lead_id, person_id = new_id(), new_id()
+
+        async def read() -> _KnownPerson:
+            keys = wanted.keys()
+            found = await self._store.get(Kind.PERSON_KEYS, *(key.id for key in keys))
+            owners = {key: d.body["person_id"] for key, d in zip(keys, found, strict=True) if d}
+            matched = match(keys, owners)
+            if matched.person_id is None:
+                return _KnownPerson(None, None, matched.new_keys, live)
+            (person,) = await self._store.get(Kind.PERSONS, matched.person_id)
+            assert person is not None, "a key names a person"
+            existing = person.body["leads"].get(wanted.product_id)
+            (lead,) = await self._store.get(Kind.LEADS, existing) if existing else [None]
+            return _KnownPerson(person, lead, matched.new_keys, live)
+
+        def decide(known: _KnownPerson) -> Decision[Created]:
+            return decide_creation(wanted, known, lead_id=lead_id, person_id=person_id, now=self._clock())
+
+        return await run(self._store, read, decide, reactors=self._recorder.reactors, record=record())
+
+    async def update(self, lead_id: str, given: LeadFields, *, expected: int | None) -> Loaded:
+        """Merge the given fields into a lead and its person.
+
+        Raises: NotFound, Outdated. Refused: an address belongs to somebody else.
+        """
+
+        async def read() -> tuple[Loaded, dict[Key, str]]:
+            loaded = await self._recorder.load(lead_id)
+            keys = given.keys()
+            found = await self._store.get(Kind.PERSON_KEYS, *(key.id for key in keys))
+            return loaded, {key: d.body["person_id"] for key, d in zip(keys, found, strict=True) if d}
+
+        def decide(known: tuple[Loaded, dict[Key, str]]) -> Decision[None]:
+            loaded, owners = known
+            check_version(expected, loaded.version)
+            return Decision(None, decide_update(given, loaded, owners, now=self._clock()))
+
+        await run(self._store, read, decide)
+        return await self._recorder.load(lead_id)
+
+
+def decide_creation(
+    wanted: NewLead, known: _KnownPerson, *, lead_id: str, person_id: str, now: datetime
+) -> Decision[Created]:
+    if known.lead is not None and known.person is not None:
+        lead, person = Lead.read(known.lead.body), Person.read(known.person.body)
+        return Decision(Created(known.lead.id, known.lead.version, lead, person, False))
+    at = instant(now)
+    stored = Person.read(known.person.body) if known.person else Person(created_at=at, updated_at=at)
+    if known.person is not None:
+        person_id = known.person.id
+    person = _merged(stored, wanted, at=now).with_lead(wanted.product_id, lead_id)
+    if wanted.crm_user_id and not any(i.source == wanted.source for i in person.crm):
+        identity = CrmIdentity(source=wanted.source, user_id=wanted.crm_user_id)
+        person = person.but(crm=(*person.crm, identity))
+    lead = Lead(
+        person_id=person_id,
+        product_id=wanted.product_id,
+        crm_user_id=wanted.crm_user_id,
+        organization_id=wanted.organization_id,
+        config_number=known.config.number,
+        created_at=at,
+        updated_at=at,
+        feature_usage=wanted.product_context.feature_usage or (),
+        trial_status=wanted.product_context.trial_status,
+    )
+    changes: list[Change] = [Insert(Kind.LEADS, lead_id, lead.body())]
+    changes += [Insert(Kind.PERSON_KEYS, key.id, {"person_id": person_id}) for key in known.new_keys]
+    changes += person_changes(person_id, known.person.version if known.person else 0, person, stored)
+    facts = Facts(lead_id=lead_id, lead=lead, person=person, config=known.config.config, now=now, created=True)
+    return Decision(Created(lead_id, 1, lead, person, True), changes, [facts])
+
+
+def decide_update(given: LeadFields, loaded: Loaded, owners: dict[Key, str], *, now: datetime) -> Sequence[Change]:
+    """Raises: Refused: an address belongs to somebody else."""
+    for key, owner in owners.items():
+        if owner != loaded.person_id:
+            raise Refused(f"the {key.kind} belongs to another person")
+    at = instant(now)
+    person = _merged(loaded.person, given, at=now)
+    context = given.product_context
+    update: dict[str, Any] = {"updated_at": at}
+    if given.organization_id is not None:
+        update["organization_id"] = given.organization_id
+    if context.feature_usage is not None:
+        update["feature_usage"] = context.feature_usage
+    if context.trial_status is not None:
+        update["trial_status"] = context.trial_status
+    lead = loaded.lead.but(**update)
+    changes: list[Change] = [Replace(Kind.LEADS, loaded.id, loaded.version, lead.body())]
+    new_keys = [key for key in given.keys() if key not in owners]
+    changes += [Insert(Kind.PERSON_KEYS, key.id, {"person_id": loaded.person_id}) for key in new_keys]
+    changes += person_changes(loaded.person_id, loaded.person_version, person, loaded.person)
+    return changes
+
+
+def _merged(person: Person, given: LeadFields, *, at: datetime) -> Person:
+    values = given.personal()
+    told = {name: value for name, value in given.demographics.items() if name != "name"}
+    values["demographics"] = person.demographics | told
+    return person.updated(values, at=instant(at))

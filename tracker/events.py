@@ -1,0 +1,89 @@
+"""Engagement events: what the ledger holds."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from tracker.model import Document
+from tracker.times import Instant
+
+
+class EventType(StrEnum):
+    LOGIN = "login"
+    EMAIL_SENT = "email_sent"
+    EMAIL_DELIVERED = "email_delivered"
+    EMAIL_OPEN = "email_open"
+    EMAIL_CLICK = "email_click"
+    EMAIL_BOUNCE = "email_bounce"
+    UNSUBSCRIBE = "unsubscribe"
+    WHATSAPP_SENT = "whatsapp_sent"
+    WHATSAPP_DELIVERED = "whatsapp_delivered"
+    WHATSAPP_READ = "whatsapp_read"
+    WHATSAPP_REPLY = "whatsapp_reply"
+    EMAIL_REPLY = "email_reply"
+    COMPLAINT = "complaint"
+    CHATBOT_INTERACTION = "chatbot_interaction"
+    QUALIFICATION_ANSWER = "qualification_answer"
+    CONVERSION = "conversion"
+
+
+class Channel(StrEnum):
+    EMAIL = "email"
+    WHATSAPP = "whatsapp"
+    CHATBOT = "chatbot"
+    PRODUCT = "product"
+
+
+NO_METADATA: Mapping[str, Any] = MappingProxyType({})
+
+REPLIES = frozenset({EventType.WHATSAPP_REPLY, EventType.EMAIL_REPLY, EventType.CHATBOT_INTERACTION})
+"""A person who answers is engaged, whatever the score."""
+
+
+class Happening(NamedTuple):
+    """Something that a person did, as its source tells it, before it is counted on a lead.
+
+    Attributes: timestamp: when it happened. machine: done by a scanner or proxy.
+    """
+
+    source: str
+    event_id: str
+    event_type: EventType
+    channel: Channel
+    timestamp: Instant
+    metadata: Mapping[str, Any] = NO_METADATA
+    machine: bool = False
+
+    @property
+    def key(self) -> str:
+        return event_key(self.source, self.event_id)
+
+
+class Event(Document, frozen=True, kw_only=True):
+    """One entry of the ledger. Its document id is `source:event_id`, so that it can exist only once.
+
+    Attributes: timestamp: when it happened. score_impact: thousandths of a point. metadata: JSON text. rule: the
+    scoring rule that gave the points. machine: done by a scanner or proxy, kept and worth nothing.
+    """
+
+    lead_id: str
+    product_id: str
+    source: str
+    event_id: str
+    event_type: EventType
+    channel: Channel
+    timestamp: Instant
+    received_at: Instant
+    metadata: str = "{}"
+    score_impact: int = 0
+    rule: str = ""
+    machine: bool = False
+
+    @property
+    def key(self) -> str:
+        return event_key(self.source, self.event_id)
+
+
+def event_key(source: str, event_id: str) -> str:
+    return f"{source}:{event_id}"

@@ -1,0 +1,141 @@
+"""A lead: one person in one product's pipeline."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from tracker.events import Channel
+from tracker.model import Document, Output
+from tracker.person import Person
+from tracker.scoring import points
+from tracker.stages import Stage
+from tracker.times import Instant, instant
+
+FREQUENCY_DAYS = 30
+
+
+class Lead(Document, frozen=True, kw_only=True):
+    """Attributes: score: thousandths of a point, the sum of the ledger. login_days: logins per UTC day, recent ones."""
+
+    person_id: str
+    product_id: str
+    crm_user_id: str | None = None
+    organization_id: str | None = None
+    stage: Stage = Stage.USER
+    score: int = 0
+    config_number: int
+    created_at: Instant
+    updated_at: Instant
+    last_login_at: Instant | None = None
+    login_days: dict[str, int] = {}
+    feature_usage: tuple[str, ...] = ()
+    trial_status: str | None = None
+
+
+class StageChange(Document, frozen=True, kw_only=True):
+    """One entry of the audit trail. `before` is the stage left, `to` the one entered."""
+
+    lead_id: str
+    before: Stage
+    to: Stage
+    at: Instant
+    actor: str
+    reason: str
+    event_id: str | None = None
+    reverts: str | None = None
+
+
+def count_login(login_days: dict[str, int], at: Instant) -> dict[str, int]:
+    """Return the days with one more login at `at`, those past the window dropped."""
+    day = at[:10]
+    if day in login_days:
+        return {**login_days, day: login_days[day] + 1}
+    newest = max((day, *login_days))
+    oldest = _days_before(datetime.fromisoformat(newest + "T00:00:00Z"))
+    return {d: n for d, n in {**login_days, day: 1}.items() if d >= oldest}
+
+
+def _days_before(at: datetime) -> str:
+    return instant(at - timedelta(days=FREQUENCY_DAYS))[:10]
+
+
+def login_frequency(login_days: dict[str, int], now: datetime) -> int:
+    """Logins in the last 30 days."""
+    oldest = _days_before(now)
+    return sum(n for day, n in login_days.items() if day >= oldest)
+
+
+class ContactInfo(Output):
+    email: str | None = None
+    phone: str | None = None
+    preferred_channel: Channel
+
+
+class ProductContext(Output):
+    login_frequency: int
+    feature_usage: list[str]
+    trial_status: str | None = None
+
+
+class LeadView(Output):
+    """The API's lead."""
+
+    id: str
+    person_id: str
+    crm_user_id: str | None
+    organization_id: str | None
+    product_id: str
+    stage: Stage
+    engagement_score: float
+    created_at: Instant
+    updated_at: Instant
+    last_login_at: Instant | None
+    contact_info: ContactInfo
+    demographics: dict[str, str]
+    product_context: ProductContext
+    version: int
+
+
+def view(id: str, version: int, lead: Lead, person: Person, *, now: datetime) -> dict[str, Any]:
+    """Return the API's lead (`LeadView`), as JSON."""
+    return {
+        "id": id,
+        "person_id": lead.person_id,
+        "crm_user_id": lead.crm_user_id,
+        "organization_id": lead.organization_id,
+        "product_id": lead.product_id,
+        "stage": lead.stage,
+        "engagement_score": points(lead.score),
+        "created_at": lead.created_at,
+        "updated_at": lead.updated_at,
+        "last_login_at": lead.last_login_at,
+        "contact_info": {
+            "email": person.email,
+            "phone": person.phone,
+            "preferred_channel": person.preferred_channel or Channel.EMAIL,
+        },
+        "demographics": person.demographics | ({"name": person.name} if person.name else {}),
+        "product_context": {
+            "login_frequency": login_frequency(lead.login_days, now),
+            "feature_usage": list(lead.feature_usage),
+            "trial_status": lead.trial_status,
+        },
+        "version": version,
+    }
+
+
+def words(person: Person) -> frozenset[str]:
+    """The words under which a search finds the person's leads: of e-mail, phone, name, company, CRM ids; lower case."""
+    found: set[str] = set()
+    for text in (person.email, person.phone, person.name, person.demographics.get("company"), *_crm_ids(person)):
+        if text:
+            found.add(" ".join(text.casefold().split()))
+            found.update(_split(text))
+    return frozenset(word[:80] for word in found if word)
+
+
+def _crm_ids(person: Person) -> tuple[str, ...]:
+    return tuple(identity.user_id for identity in person.crm)
+
+
+def _split(text: str) -> list[str]:
+    return "".join(c if c.isalnum() else " " for c in text.casefold()).split()

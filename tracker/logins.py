@@ -1,0 +1,313 @@
+"""Product logins: the input, and what one person's logins do to the person and its leads."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any, Literal, NamedTuple
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError
+
+from tracker.errors import Fault
+from tracker.events import Channel, EventType, Happening, event_key
+from tracker.identity import Key, crm_key, email_address, email_key, phone_key, phone_number
+from tracker.lead import Lead, words
+from tracker.ledger import counters, entries, fold
+from tracker.model import Input, Line, Name, PastTime, Slug
+from tracker.person import Consent, ConsentStatus, CrmIdentity, Person
+from tracker.ports import Facts
+from tracker.product import ProductConfig, Versioned
+from tracker.store.port import Change, Delete, Insert, Replace
+from tracker.store.schema import Kind
+from tracker.times import Instant, instant
+from tracker.unit import Decision
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError("is not a time zone such as Europe/Berlin") from error
+    return name
+
+
+def _features(value: Any) -> Any:
+    return list(value) if isinstance(value, dict) else value
+
+
+Email = Annotated[str, Field(max_length=320), AfterValidator(str.strip), AfterValidator(email_address)]
+Phone = Annotated[str, Field(max_length=40), AfterValidator(phone_number)]
+Zone = Annotated[str, Field(max_length=60), AfterValidator(_zone)]
+
+
+class Login(Input):
+    """One login as a CRM tells it. An id may come as a number."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+    event_id: Name
+    crm_user_id: Name
+    organization_id: Name
+    product_id: Slug
+    occurred_at: PastTime
+    organization_name: Line | None = None
+    email: Email | None = None
+    phone: Phone | None = None
+    name: Line | None = None
+    job_title: Line | None = None
+    company_size: Line | None = None
+    industry: Line | None = None
+    preferred_channel: Literal[Channel.EMAIL, Channel.WHATSAPP, Channel.CHATBOT] | None = None
+    feature_usage: Annotated[tuple[Name, ...], BeforeValidator(_features), Field(max_length=100)] | None = None
+    trial_status: Line | None = None
+    time_zone: Zone | None = None
+    whatsapp_opt_in: bool | None = None
+    source: Slug = "crm"
+
+    @property
+    def key(self) -> str:
+        return event_key(self.source, self.event_id)
+
+
+REQUIRED = frozenset(name for name, field in Login.model_fields.items() if field.is_required())
+
+
+class Read(NamedTuple):
+    """A record as understood: a login, what was dropped from it, or why it is none."""
+
+    login: Login | None
+    faults: tuple[Fault, ...] = ()
+
+
+def read_login(record: Any, *, now: datetime) -> Read:
+    """Understand one record. A bad optional field is dropped and told; a bad required one leaves no login."""
+    context = {"now": now}
+    try:
+        return Read(Login.model_validate(record, context=context))
+    except ValidationError as error:
+        faults = tuple(Fault("/".join(map(str, e["loc"])), e["msg"]) for e in error.errors(include_url=False))
+    if not isinstance(record, dict) or any(fault.path.split("/")[0] in REQUIRED | {"source", ""} for fault in faults):
+        return Read(None, faults)
+    bad = {fault.path.split("/")[0] for fault in faults}
+    return Read(Login.model_validate({k: v for k, v in record.items() if k not in bad}, context=context), faults)
+
+
+def identity_keys(login: Login) -> list[Key]:
+    """Strongest first."""
+    keys = [crm_key(login.source, login.crm_user_id)]
+    if login.email:
+        keys.append(email_key(login.email))
+    if login.phone:
+        keys.append(phone_key(login.phone))
+    return keys
+
+
+class KnownLead(NamedTuple):
+    id: str
+    version: int
+    lead: Lead
+
+
+class KnownPerson(NamedTuple):
+    """A person as it was read, with its leads by product; version 0 where it is not stored yet."""
+
+    id: str
+    version: int
+    person: Person
+    leads: Mapping[str, KnownLead]
+
+
+class Known(NamedTuple):
+    """What is known of the person whose logins these are.
+
+    Attributes: seen: lead id by key, of events that the ledger has. owners: of the identity keys. new_keys: identity
+    keys to add. configs: per product id, the version that the lead follows or a new one would. new_leads: ids to use
+    for leads that do not exist yet.
+    """
+
+    person: KnownPerson
+    seen: Mapping[str, str]
+    owners: Mapping[Key, str]
+    new_keys: Sequence[Key]
+    configs: Mapping[str, Versioned | None]
+    new_leads: Mapping[str, str]
+
+
+class LoginResult(NamedTuple):
+    """What became of one login: the lead it counted on, or why it was not taken."""
+
+    status: Literal["accepted", "duplicate", "unknown_product"]
+    lead_id: str | None = None
+
+
+class Counted(NamedTuple):
+    """The results, in the order given, and the person as it is after the commit."""
+
+    results: list[LoginResult]
+    person: KnownPerson
+
+
+def decide_logins(logins: Sequence[Login], known: Known, *, now: datetime) -> Decision[Counted]:
+    """Decide on the logins of one person, in the order sent."""
+    at = instant(now)
+    before = known.person
+    person, leads = before.person, before.leads
+    since = max((found.lead.last_login_at or Instant("") for found in leads.values()), default=Instant(""))
+    results: list[LoginResult] = []
+    taken = dict(known.seen)
+    fresh: dict[str, list[Login]] = {}
+    for login in logins:
+        product_id, key = login.product_id, login.key
+        if key in taken:
+            results.append(LoginResult("duplicate", taken[key]))
+            continue
+        if known.configs[product_id] is None:
+            results.append(LoginResult("unknown_product"))
+            continue
+        person = take_over(person, login, known.owners, before.id, since=since)
+        lead_id = leads[product_id].id if product_id in leads else known.new_leads[product_id]
+        taken[key] = lead_id
+        fresh.setdefault(product_id, []).append(login)
+        results.append(LoginResult("accepted", lead_id))
+    if not fresh:
+        return Decision(Counted(results, before))
+    for product_id in fresh.keys() - person.leads.keys():
+        person = person.with_lead(product_id, known.new_leads[product_id])
+    changes: list[Change] = [Insert(Kind.PERSON_KEYS, key.id, {"person_id": before.id}) for key in known.new_keys]
+    changes += person_changes(before.id, before.version, person, before.person)
+    after, facts = dict(leads), []
+    for product_id, its in fresh.items():
+        config = known.configs[product_id]
+        assert config is not None
+        found = leads.get(product_id) or KnownLead(
+            known.new_leads[product_id], 0, _new_lead(its[0], before.id, config.number, at)
+        )
+        more, fact = _count(its, found, person, config.config, now=now, at=at)
+        changes += more
+        facts.append(fact)
+        after[product_id] = KnownLead(found.id, found.version + 1, fact.lead)
+    version = before.version if person is before.person else before.version + 1
+    return Decision(Counted(results, KnownPerson(before.id, version, person, after)), changes, facts)
+
+
+def _count(
+    logins: Sequence[Login], found: KnownLead, person: Person, config: ProductConfig, *, now: datetime, at: Instant
+) -> tuple[list[Change], Facts]:
+    """Count logins on their lead, which may be new."""
+    lead = found.lead
+    for login in logins:
+        lead = _context(lead, login)
+    happenings = [
+        Happening(login.source, login.event_id, EventType.LOGIN, Channel.PRODUCT, login.occurred_at) for login in logins
+    ]
+    folded = fold(found.id, lead, happenings, config, at=at)
+    body = folded.lead.body()
+    write = Replace(Kind.LEADS, found.id, found.version, body) if found.version else Insert(Kind.LEADS, found.id, body)
+    facts = Facts(
+        lead_id=found.id,
+        lead=folded.lead,
+        person=person,
+        config=config,
+        now=now,
+        created=not found.version,
+        newest=max(login.occurred_at for login in logins),
+        events=folded.events,
+        stage_changes=folded.stage_changes,
+    )
+    return [write, *entries(folded.events, folded.stage_changes), *counters(folded.events)], facts
+
+
+def _new_lead(login: Login, person_id: str, number: int, at: Instant) -> Lead:
+    return Lead(
+        person_id=person_id,
+        product_id=login.product_id,
+        crm_user_id=login.crm_user_id,
+        organization_id=login.organization_id,
+        config_number=number,
+        created_at=at,
+        updated_at=at,
+    )
+
+
+def _context(lead: Lead, login: Login) -> Lead:
+    """Return the lead with what the login tells of the product's use."""
+    update: dict[str, Any] = {}
+    if lead.organization_id != login.organization_id:
+        update["organization_id"] = login.organization_id
+    if lead.crm_user_id is None:
+        update["crm_user_id"] = login.crm_user_id
+    if login.feature_usage:
+        update["feature_usage"] = tuple(dict.fromkeys((*lead.feature_usage, *login.feature_usage)))[-100:]
+    if login.trial_status is not None:
+        update["trial_status"] = login.trial_status
+    return lead.but(**update) if update else lead
+
+
+PERSONAL = ("name", "preferred_channel", "time_zone")
+DEMOGRAPHIC = {"job_title": "job_title", "company_size": "company_size", "industry": "industry", "organization_name": "company"}
+
+
+def take_over(
+    person: Person, login: Login, owners: Mapping[Key, str], person_id: str, *, since: Instant
+) -> Person:
+    """Return the person with what the CRM says of it; the very same object when that is nothing new.
+
+    A login older than `since`, the newest one known, only fills gaps. An address that belongs to somebody else is not
+    taken.
+    """
+    at = login.occurred_at
+    newest = at >= since
+    values: dict[str, Any] = {name: value for name in PERSONAL if (value := getattr(login, name))}
+    if login.email and owners.get(email_key(login.email), person_id) == person_id:
+        values["email"] = login.email
+    if login.phone and owners.get(phone_key(login.phone), person_id) == person_id:
+        values["phone"] = login.phone
+    told = {name: value for field, name in DEMOGRAPHIC.items() if (value := getattr(login, field))}
+    if not newest:
+        values = {name: value for name, value in values.items() if getattr(person, name) is None}
+        told = {name: value for name, value in told.items() if name not in person.demographics}
+    values["demographics"] = person.demographics | told
+    identity = CrmIdentity(source=login.source, user_id=login.crm_user_id)
+    if identity not in person.crm:
+        values["crm"] = (*person.crm, identity)
+    if login.whatsapp_opt_in is not None and person.whatsapp_consent.status != "denied":
+        status: ConsentStatus = "granted" if login.whatsapp_opt_in else "denied"
+        if person.whatsapp_consent.status != status:
+            values["whatsapp_consent"] = Consent(status=status, basis="opt_in", source=login.source, at=at)
+    return person.updated(values, at=max(at, person.updated_at))
+
+
+def person_changes(person_id: str, version: int, person: Person, before: Person) -> list[Change]:
+    """The writes that bring a person and the search words of its leads up to date.
+
+    Args: version: of the stored document, 0 for a new person. before: the person as stored.
+    """
+    if person is before:
+        return []
+    body = person.body()
+    changes: list[Change] = [
+        Replace(Kind.PERSONS, person_id, version, body) if version else Insert(Kind.PERSONS, person_id, body)
+    ]
+    now_words, old_words = words(person), words(before)
+    known_leads = set(before.leads.values())
+    for lead_id in person.leads.values():
+        changes += _word_changes(lead_id, now_words, old_words if lead_id in known_leads else frozenset())
+    return changes
+
+
+def _word_changes(lead_id: str, now_words: frozenset[str], had: frozenset[str]) -> Iterable[Change]:
+    for word in sorted(now_words - had):
+        yield Insert(Kind.LEAD_WORDS, f"{word}:{lead_id}", {"word": word, "lead_id": lead_id})
+    for word in sorted(had - now_words):
+        yield Delete(Kind.LEAD_WORDS, f"{word}:{lead_id}", 1)
+
+
+def strangers(persons: Iterable[tuple[str, Person]], source: str, user_id: str) -> frozenset[str]:
+    """Return the people whom `source` knows under another id than `user_id`."""
+    return frozenset(
+        person_id
+        for person_id, person in persons
+        if any(i.source == source for i in person.crm)
+        and not any(i.source == source and i.user_id == user_id for i in person.crm)
+    )
+
+

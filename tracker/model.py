@@ -1,0 +1,128 @@
+"""What all models share: frozen, nothing unknown, text cleaned at the edge."""
+
+import unicodedata
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Self
+
+import msgspec
+import orjson
+from msgspec import structs
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    WithJsonSchema,
+)
+from ulid import ULID
+
+from tracker.times import Instant, instant, now
+
+
+class Document(msgspec.Struct, frozen=True, kw_only=True):
+    """A stored document. Unknown fields are dropped: an older version may read what a newer one wrote."""
+
+    @classmethod
+    def read(cls, body: Mapping[str, Any]) -> Self:
+        """Raises: msgspec.ValidationError: the store holds something else."""
+        return msgspec.convert(body, cls)
+
+    def body(self) -> dict[str, Any]:
+        """The JSON object to store."""
+        built: dict[str, Any] = msgspec.to_builtins(self)
+        return built
+
+    def but(self, **changes: Any) -> Self:
+        """Return a copy with some fields changed."""
+        return structs.replace(self, **changes)
+
+
+class Input(BaseModel):
+    """A body or query as it comes in. Unknown fields are refused, so that a misspelt one is noticed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Output(BaseModel):
+    """An answer."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def new_id() -> str:
+    """A ULID: sorts by its time of creation."""
+    return str(ULID())
+
+
+def clean(text: str) -> str:
+    """Return one line of text: trimmed, NFC, control characters gone, line breaks as spaces."""
+    if text.isascii() and text.isprintable():
+        return text.strip()
+    return _tidy(" ".join(text.split()), keep="")
+
+
+def clean_lines(text: str) -> str:
+    """Return text that may have several lines: trimmed, NFC, control characters gone."""
+    return _tidy(text.replace("\r\n", "\n").replace("\r", "\n"), keep="\n\t")
+
+
+def _tidy(text: str, *, keep: str) -> str:
+    normal = unicodedata.normalize("NFC", text)
+    return "".join(c for c in normal if c in keep or unicodedata.category(c) not in {"Cc", "Cs"}).strip()
+
+
+def _not_empty(text: str) -> str:
+    if not text:
+        raise ValueError("must not be empty")
+    return text
+
+
+def _moment(value: Any) -> datetime:
+    if not isinstance(value, str):
+        raise ValueError("must be an ISO 8601 time with a zone")
+    try:
+        at = datetime.fromisoformat(value.strip())
+        if at.tzinfo is None:
+            raise ValueError
+        return at.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise ValueError("must be an ISO 8601 time with a zone, such as 2026-11-22T14:27:00Z") from error
+
+
+def _past(value: Any, info: ValidationInfo) -> Instant:
+    at = _moment(value)
+    if at > ((info.context or {}).get("now") or now()) + timedelta(hours=24):
+        raise ValueError("lies more than 24 h ahead")
+    return instant(at)
+
+
+def _any_time(value: Any) -> Instant:
+    return instant(_moment(value))
+
+
+def _plain_json(value: dict[str, Any]) -> dict[str, Any]:
+    if len(orjson.dumps(value)) > 65_536:
+        raise ValueError("is larger than 64 KiB")
+    return value
+
+
+Line = Annotated[str, StringConstraints(max_length=2000), AfterValidator(clean)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(clean), AfterValidator(_not_empty)]
+"""A name or an id given from outside: 1 to 200 characters."""
+
+Slug = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+"""An id that appears in addresses: products, templates."""
+
+Lines = Annotated[str, StringConstraints(min_length=1, max_length=20_000), AfterValidator(clean_lines), AfterValidator(_not_empty)]
+
+_TIME = WithJsonSchema({"type": "string", "format": "date-time"})
+PastTime = Annotated[Instant, BeforeValidator(_past), _TIME]
+"""When something happened: with a zone, no more than 24 h ahead."""
+
+AnyTime = Annotated[Instant, BeforeValidator(_any_time), _TIME]
+Metadata = Annotated[dict[str, Any], AfterValidator(_plain_json)]
+Points = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]

@@ -1,0 +1,75 @@
+"""A person: one human, whatever the product. Contact, demographics, consent and suppressions live here."""
+
+from typing import Any, Literal
+
+from tracker.events import Channel
+from tracker.model import Document
+from tracker.times import Instant
+
+SuppressionScope = Literal["nurture", "all"]
+ConsentStatus = Literal["granted", "denied", "unknown"]
+
+
+class Consent(Document, frozen=True, kw_only=True):
+    """What a person allows on one channel, and where that is known from."""
+
+    status: ConsentStatus = "unknown"
+    basis: str | None = None
+    source: str | None = None
+    at: Instant | None = None
+
+
+class Suppression(Document, frozen=True, kw_only=True):
+    """Nothing of `scope` is sent on `channel` any more: `nurture` after an unsubscribe, `all` after a hard bounce."""
+
+    channel: Channel
+    reason: str
+    at: Instant
+    scope: SuppressionScope = "nurture"
+
+
+class CrmIdentity(Document, frozen=True, kw_only=True):
+    """Who the person is in one CRM."""
+
+    source: str
+    user_id: str
+
+
+class Person(Document, frozen=True, kw_only=True):
+    crm: tuple[CrmIdentity, ...] = ()
+    name: str | None = None
+    email: str | None = None
+    phone: str | None = None
+    whatsapp_id: str | None = None
+    visitor: str | None = None
+    preferred_channel: Channel | None = None
+    time_zone: str | None = None
+    demographics: dict[str, str] = {}
+    email_consent: Consent = Consent()
+    whatsapp_consent: Consent = Consent()
+    suppressions: tuple[Suppression, ...] = ()
+    leads: dict[str, str] = {}
+    """Product id → lead id. A person has one lead in a product because this document has one version at a time."""
+    created_at: Instant
+    updated_at: Instant
+
+    def with_lead(self, product_id: str, lead_id: str) -> "Person":
+        return self.but(leads={**self.leads, product_id: lead_id})
+
+    def suppress(self, suppression: Suppression) -> "Person":
+        """Return the person with this suppression; the same person when it is already there."""
+        if any(
+            s.channel is suppression.channel and s.scope == suppression.scope and s.reason == suppression.reason
+            for s in self.suppressions
+        ):
+            return self
+        return self.but(suppressions=(*self.suppressions, suppression))
+
+    @property
+    def first_name(self) -> str:
+        return (self.name or "").split(" ")[0]
+
+    def updated(self, values: dict[str, Any], *, at: Instant) -> "Person":
+        """Return the person with the given fields changed; the very same object when none differs."""
+        changes = {name: value for name, value in values.items() if getattr(self, name) != value}
+        return self.but(**changes, updated_at=at) if changes else self

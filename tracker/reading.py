@@ -1,0 +1,200 @@
+"""Reading side: lists, search, timelines, score explanations, exports. Nothing here changes anything."""
+
+import heapq
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import orjson
+
+from tracker.events import Event
+from tracker.lead import Lead, words
+from tracker.person import Person
+from tracker.product import ProductConfig
+from tracker.scoring import points, thousandths
+from tracker.stages import Stage
+from tracker.store.port import Cursor, Document, Page, Scalar, Store
+from tracker.store.schema import EVENTS_ALL, EVENTS_BY_LEAD, LEADS_ALL, LEADS_BY_PRODUCT, LEADS_BY_STAGE, LEADS_BY_WORD
+from tracker.store.schema import Index, Kind
+
+EXAMINED = 1000
+"""Documents that one page of a filtered list may look at; the page may be short."""
+
+
+class Filter(NamedTuple):
+    """What a list of leads is narrowed to. `min_score`: points. `q`: words, each the beginning of a word of the lead."""
+
+    product_id: str | None = None
+    stage: Stage | None = None
+    min_score: float | None = None
+    q: str | None = None
+
+
+class Found(NamedTuple):
+    document: Document
+    lead: Lead
+    person: Person
+
+
+async def leads(store: Store, wanted: Filter, *, after: Cursor | None, limit: int) -> tuple[list[Found], Page]:
+    """Return leads, oldest first, or by matching word when searching; the page carries the next cursor."""
+    tokens = (wanted.q or "").casefold().split()
+    index, prefix = _index(wanted) if not tokens else (LEADS_BY_WORD, ())
+    low, high = (tokens[0], tokens[0] + "\U0010ffff") if tokens else (None, None)
+    found: list[Found] = []
+    examined = 0
+    while True:
+        page = await store.find(index, *prefix, low=low, high=high, after=after, limit=limit)
+        candidates = await with_persons(store, page.items if not tokens else await _of_words(store, page.items))
+        for source, candidate in zip(page.items, candidates, strict=True):
+            after = Cursor(source.body["word"] if tokens else source.id, source.id)
+            if candidate and _wanted(candidate, wanted) and _matches(candidate, tokens, source):
+                found.append(candidate)
+                if len(found) == limit:
+                    more = page.next is not None or source is not page.items[-1]
+                    return found, Page([], after if more else None)
+        examined += len(page.items)
+        if page.next is None:
+            return found, Page([], None)
+        if examined >= EXAMINED:
+            return found, page
+
+
+def _index(wanted: Filter) -> tuple[Index, tuple[Scalar, ...]]:
+    if wanted.product_id is None:
+        return LEADS_ALL, ()
+    if wanted.stage is None:
+        return LEADS_BY_PRODUCT, (wanted.product_id,)
+    return LEADS_BY_STAGE, (wanted.product_id, wanted.stage)
+
+
+async def _of_words(store: Store, entries: Sequence[Document]) -> list[Document | None]:
+    return await store.get(Kind.LEADS, *(entry.body["lead_id"] for entry in entries))
+
+
+async def with_persons(store: Store, documents: Sequence[Document | None]) -> list[Found | None]:
+    ids = list(dict.fromkeys(d.body["person_id"] for d in documents if d))
+    persons = {d.id: Person.read(d.body) for d in await store.get(Kind.PERSONS, *ids) if d}
+    return [
+        Found(d, Lead.read(d.body), persons[d.body["person_id"]]) if d and d.body["person_id"] in persons else None
+        for d in documents
+    ]
+
+
+def _wanted(found: Found, wanted: Filter) -> bool:
+    return (
+        (wanted.product_id is None or found.lead.product_id == wanted.product_id)
+        and (wanted.stage is None or found.lead.stage is wanted.stage)
+        and (wanted.min_score is None or found.lead.score >= thousandths(wanted.min_score))
+    )
+
+
+def _matches(found: Found, tokens: Sequence[str], source: Document) -> bool:
+    """Whether every token begins a word of the lead, and `source` is the first of the words that the search meets."""
+    if not tokens:
+        return True
+    known = words(found.person)
+    first = min((word for word in known if word.startswith(tokens[0])), default=None)
+    return source.body["word"] == first and all(any(w.startswith(t) for w in known) for t in tokens[1:])
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A kind that tells a part of a lead's story."""
+
+    index: Index
+    kind: str
+    show: Callable[[Document], dict[str, Any]]
+
+
+async def timeline(
+    store: Store, sources: Sequence[Source], lead_id: str, *, after: Cursor | None, limit: int
+) -> tuple[list[dict[str, Any]], Cursor | None]:
+    """Return a page of the one story of a lead, oldest first, merged from all sources."""
+    pages = [(s, await store.find(s.index, lead_id, after=after, limit=limit)) for s in sources]
+    rows = ((d.body[s.index.range], d.id, n, s, d) for n, (s, page) in enumerate(pages) for d in page.items)
+    first = heapq.nsmallest(limit + 1, rows, key=lambda row: row[:3])
+    items = [{"at": at, "kind": s.kind, "id": id, **s.show(d)} for at, id, _, s, d in first[:limit]]
+    return items, Cursor(first[limit - 1][0], first[limit - 1][1]) if len(first) > limit else None
+
+
+async def everything(store: Store, index: Index, *prefix: Scalar, chunk: int = 500) -> AsyncIterator[Document]:
+    """Yield every document of an index, a page at a time."""
+    after: Cursor | None = None
+    while True:
+        page = await store.find(index, *prefix, after=after, limit=chunk)
+        for document in page.items:
+            yield document
+        if page.next is None:
+            return
+        after = page.next
+
+
+async def explained_score(store: Store, lead_id: str, lead: Lead, config: ProductConfig) -> dict[str, Any]:
+    """Return the score with its parts, recounted from the ledger."""
+    by_type: dict[str, int] = {}
+    by_day: dict[str, int] = {}
+    total = 0
+    async for document in everything(store, EVENTS_BY_LEAD, lead_id):
+        event = Event.read(document.body)
+        total += event.score_impact
+        by_type[event.event_type] = by_type.get(event.event_type, 0) + event.score_impact
+        by_day[event.timestamp[:10]] = by_day.get(event.timestamp[:10], 0) + event.score_impact
+    thresholds = {"engaged": config.engaged_threshold, "qualified": config.scoring_rules.qualification_threshold}
+    return {
+        "total": points(total),
+        "by_type": {name: points(value) for name, value in by_type.items()},
+        "by_day": {name: points(value) for name, value in sorted(by_day.items())},
+        "thresholds": thresholds,
+        "explanation": _explanation(total, by_type, lead.stage, thresholds),
+    }
+
+
+def _explanation(total: int, by_type: dict[str, int], stage: Stage, thresholds: dict[str, float]) -> str:
+    parts = [f"{points(value):g} from {name}" for name, value in sorted(by_type.items(), key=lambda p: -p[1]) if value]
+    text = f"{points(total):g} points" + (": " + ", ".join(parts) if parts else "") + f". Stage {stage}."
+    target = {Stage.USER: "engaged", Stage.ENGAGED: "qualified"}.get(stage)
+    if target is None:
+        return text
+    missing = thresholds[target] - total / 1000
+    if missing <= 0:
+        return f"{text} The score has reached the threshold of {thresholds[target]:g} ({target})."
+    return f"{text} {missing:g} more would reach {thresholds[target]:g} ({target})."
+
+
+EVENT_COLUMNS = (
+    "event_id",
+    "lead_id",
+    "event_type",
+    "channel",
+    "timestamp",
+    "score_impact",
+    "product_id",
+    "source",
+    "received_at",
+    "machine",
+    "metadata",
+)
+
+
+async def event_rows(store: Store) -> AsyncIterator[tuple[Any, ...]]:
+    """Yield the ledger as rows of `EVENT_COLUMNS`."""
+    async for document in everything(store, EVENTS_ALL):
+        body = document.body
+        yield tuple(points(body[c]) if c == "score_impact" else body[c] for c in EVENT_COLUMNS)
+
+
+def shown_event(document: Document) -> dict[str, Any]:
+    event = Event.read(document.body)
+    return {
+        "event_id": event.event_id,
+        "source": event.source,
+        "event_type": event.event_type,
+        "channel": event.channel,
+        "score_impact": points(event.score_impact),
+        "rule": event.rule,
+        "machine": event.machine,
+        "metadata": orjson.loads(event.metadata),
+    }
+
+

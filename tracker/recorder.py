@@ -1,0 +1,253 @@
+"""Recording: the use cases that change leads. Each reads, decides with pure functions and commits once."""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from tracker import consent
+from tracker.catalog import Catalog, check_version
+from tracker.errors import NotFound
+from tracker.events import Happening
+from tracker.lead import Lead, StageChange
+from tracker.ledger import counters, entries, fold
+from tracker.logins import person_changes
+from tracker.model import new_id
+from tracker.person import Person
+from tracker.ports import Facts, Reactor, Settled
+from tracker.product import Versioned
+from tracker.stages import Stage, advance
+from tracker.store.port import Change, Document, Expect, Insert, Replace, Store
+from tracker.store.schema import AUDIT_BY_LEAD, Kind
+from tracker.times import instant
+from tracker.unit import Decision, Record, run
+
+
+class Loaded(NamedTuple):
+    """A lead with its person and the configuration version that it follows."""
+
+    id: str
+    version: int
+    lead: Lead
+    person_id: str
+    person_version: int
+    person: Person
+    config: Versioned
+
+
+class Recorded(NamedTuple):
+    """What an event did. `duplicate`: it was in the ledger already, and this is what it did then."""
+
+    duplicate: bool
+    impact: int
+    lead: Lead
+
+
+class Effect(NamedTuple):
+    """What another room wants in the same commit: documents to write, messages that reached their end."""
+
+    changes: Sequence[Change] = ()
+    settled: Sequence[Settled] = ()
+
+
+async def no_effect(_: Loaded) -> Effect:
+    return Effect()
+
+
+EffectOf = Callable[[Loaded], Awaitable[Effect]]
+"""Reads what it needs and decides on a lead as it was just read; called again when the commit must be repeated."""
+
+
+class Recorder:
+    def __init__(
+        self,
+        store: Store,
+        catalog: Catalog,
+        clock: Callable[[], datetime],
+        reactors: Sequence[Reactor] = (),
+        after: Callable[[], None] = lambda: None,
+    ):
+        """Args: after: called when something was kept, so that a sleeping worker looks for work."""
+        self.store, self.catalog, self.clock, self.reactors, self.after = store, catalog, clock, reactors, after
+
+    async def load(self, lead_id: str) -> Loaded:
+        """Raises: NotFound."""
+        (found,) = await self.store.get(Kind.LEADS, lead_id)
+        if found is None:
+            raise NotFound(f"there is no lead {lead_id}")
+        return await self.loaded(found)
+
+    async def loaded(self, found: Document) -> Loaded:
+        """Return the lead of a document together with its person and configuration."""
+        lead = Lead.read(found.body)
+        (person,) = await self.store.get(Kind.PERSONS, lead.person_id)
+        config = await self.catalog.version(lead.product_id, lead.config_number)
+        assert person is not None and config is not None, "a lead has a person and a configuration"
+        return Loaded(
+            found.id, found.version, lead, person.id, person.version, Person.read(person.body), config
+        )
+
+    async def event(
+        self,
+        lead_id: str,
+        happening: Happening,
+        *,
+        effect: EffectOf = no_effect,
+        record: Record[Recorded] | None = None,
+    ) -> Recorded:
+        """Count one event on a lead, together with what `effect` decides on the lead as it is read.
+
+        Raises: NotFound: no such lead. Whatever `effect` raises.
+        """
+
+        async def read() -> tuple[Loaded, Document | None, Effect]:
+            (seen,) = await self.store.get(Kind.LEAD_EVENTS, happening.key)
+            loaded = await self.load(lead_id)
+            return loaded, seen, await effect(loaded)
+
+        def decide(known: tuple[Loaded, Document | None, Effect]) -> Decision[Recorded]:
+            loaded, seen, also = known
+            if seen is not None:
+                return Decision(Recorded(True, seen.body["score_impact"], loaded.lead))
+            return self._counted(loaded, [happening], also)
+
+        done = await run(self.store, read, decide, reactors=self.reactors, record=record)
+        self.after()
+        return done
+
+    def _counted(self, loaded: Loaded, happenings: Iterable[Happening], effect: Effect) -> Decision[Recorded]:
+        now, config = self.clock(), loaded.config.config
+        folded = fold(loaded.id, loaded.lead, happenings, config, at=instant(now))
+        person = loaded.person
+        for event in folded.events:
+            person = consent.after(person, event)
+        changes: list[Change] = [Replace(Kind.LEADS, loaded.id, loaded.version, folded.lead.body())]
+        changes += entries(folded.events, folded.stage_changes)
+        changes += counters(folded.events)
+        changes += person_changes(loaded.person_id, loaded.person_version, person, loaded.person)
+        changes += effect.changes
+        facts = Facts(
+            lead_id=loaded.id,
+            lead=folded.lead,
+            person=person,
+            config=config,
+            now=now,
+            events=folded.events,
+            stage_changes=folded.stage_changes,
+            settled=effect.settled,
+        )
+        return Decision(Recorded(False, sum(e.score_impact for e in folded.events), folded.lead), changes, [facts])
+
+    async def settle(self, lead_id: str, effect: EffectOf) -> None:
+        """Commit what `effect` decides on a lead although nothing happened that the ledger counts.
+
+        The lead is guarded: what was decided on it holds when it is kept.
+        """
+
+        async def read() -> tuple[Loaded, Effect]:
+            loaded = await self.load(lead_id)
+            return loaded, await effect(loaded)
+
+        def decide(known: tuple[Loaded, Effect]) -> Decision[None]:
+            loaded, done = known
+            facts = Facts(
+                lead_id=lead_id,
+                lead=loaded.lead,
+                person=loaded.person,
+                config=loaded.config.config,
+                now=self.clock(),
+                settled=done.settled,
+            )
+            if not done.changes:
+                return Decision(None)
+            guard = Expect(Kind.LEADS, loaded.id, loaded.version)
+            return Decision(None, [guard, *done.changes], [facts])
+
+        await run(self.store, read, decide, reactors=self.reactors)
+        self.after()
+
+    async def move(
+        self, lead_id: str, to: Stage, *, actor: str, reason: str, expected: int | None = None
+    ) -> tuple[Loaded, StageChange]:
+        """Move a lead to its next stage by hand.
+
+        Raises: NotFound, IllegalTransition, Outdated.
+        """
+        audit_id = new_id()
+
+        def decide(loaded: Loaded) -> Decision[StageChange]:
+            check_version(expected, loaded.version)
+            before = loaded.lead.stage
+            return self._restaged(loaded, advance(before, to), actor=actor, reason=reason, audit_id=audit_id)
+
+        change = await run(self.store, lambda: self.load(lead_id), decide, reactors=self.reactors)
+        self.after()
+        return await self.load(lead_id), change
+
+    def _restaged(
+        self, loaded: Loaded, to: Stage, *, actor: str, reason: str, audit_id: str, reverts: str | None = None
+    ) -> Decision[StageChange]:
+        now = self.clock()
+        at = instant(now)
+        change = StageChange(
+            lead_id=loaded.id,
+            before=loaded.lead.stage,
+            to=to,
+            at=at,
+            actor=actor,
+            reason=reason,
+            reverts=reverts,
+        )
+        lead = loaded.lead.but(stage=to, updated_at=at)
+        facts = Facts(
+            lead_id=loaded.id,
+            lead=lead,
+            person=loaded.person,
+            config=loaded.config.config,
+            now=now,
+            stage_changes=[change],
+        )
+        changes: list[Change] = [
+            Replace(Kind.LEADS, loaded.id, loaded.version, lead.body()),
+            Insert(Kind.LEAD_AUDIT, audit_id, change.body()),
+        ]
+        return Decision(change, changes, [facts])
+
+    async def revert(
+        self, lead_id: str, *, actor: str, reason: str, expected: int | None = None
+    ) -> tuple[Loaded, StageChange]:
+        """Undo the last stage change as a new entry of the audit trail.
+
+        Raises: NotFound: no such lead, or nothing to undo.
+        """
+        audit_id = new_id()
+
+        async def read() -> tuple[Loaded, Document | None]:
+            loaded = await self.load(lead_id)
+            last = await self.store.find(AUDIT_BY_LEAD, lead_id, reverse=True, limit=1)
+            return loaded, last.items[0] if last.items else None
+
+        def decide(known: tuple[Loaded, Document | None]) -> Decision[StageChange]:
+            loaded, last = known
+            check_version(expected, loaded.version)
+            if last is None:
+                raise NotFound(f"lead {lead_id} has no stage change to revert")
+            to = Stage(last.body["before"])
+            return self._restaged(loaded, to, actor=actor, reason=reason, audit_id=audit_id, reverts=last.id)
+
+        change = await run(self.store, read, decide, reactors=self.reactors)
+        self.after()
+        return await self.load(lead_id), change
+
+
+def shown(change: StageChange) -> dict[str, object]:
+    """An audit entry as the API shows it."""
+    return {
+        "from": change.before,
+        "to": change.to,
+        "at": change.at,
+        "actor": change.actor,
+        "reason": change.reason,
+        "event_id": change.event_id,
+    }
+
+

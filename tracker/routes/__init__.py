@@ -1,0 +1,1 @@
+"""The tracker's rows of the route table."""

@@ -1,0 +1,220 @@
+"""Leads over HTTP."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from tracker import csv_stream, reading
+from tracker.contacts import Contacts, Created, LeadFields, NewLead
+from tracker.events import Channel, EventType, Happening
+from tracker.keys import Scope
+from tracker.lead import LeadView, StageChange, view
+from tracker.model import Input, Line, Metadata, Name, Output, PastTime, Slug, new_id
+from tracker.reading import Filter, Source
+from tracker.recorder import Loaded, Recorded, Recorder, shown
+from tracker.scoring import points
+from tracker.stages import Stage
+from tracker.store.schema import AUDIT_BY_LEAD, EVENTS_BY_LEAD
+from tracker.times import Instant
+from tracker.web import Answer, Call, Media, Paging, Route, etag, listed
+
+
+class LeadQuery(Paging):
+    product_id: Slug | None = None
+    stage: Stage | None = None
+    min_score: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    q: Annotated[str, Field(max_length=200)] | None = None
+
+
+class LeadList(Output):
+    items: list[LeadView]
+    next_cursor: str | None
+
+
+class NewEvent(Input):
+    event_type: EventType
+    channel: Channel
+    timestamp: PastTime
+    id: Name | None = None
+    source: Slug = "api"
+    metadata: Metadata = {}
+
+
+class EventResult(Output):
+    event_id: str
+    lead_id: str
+    duplicate: bool
+    score_impact: float
+    engagement_score: float
+    stage: Stage
+
+
+class Score(Output):
+    total: float
+    by_type: dict[str, float]
+    by_day: dict[str, float]
+    thresholds: dict[str, float]
+    explanation: str
+
+
+class StageMove(Input):
+    stage: Stage
+    reason: Line | None = None
+    actor: Line | None = None
+
+
+class StageRevert(Input):
+    reason: Line | None = None
+    actor: Line | None = None
+
+
+class AuditEntry(Output):
+    from_: Annotated[Stage, Field(alias="from")]
+    to: Stage
+    at: Instant
+    actor: str
+    reason: str
+    event_id: str | None
+
+
+class AuditList(Output):
+    items: list[AuditEntry]
+    next_cursor: str | None
+
+
+class TimelineEntry(Output):
+    model_config = {"extra": "allow"}
+
+    at: Instant
+    kind: str
+    id: str
+
+
+class TimelineList(Output):
+    items: list[TimelineEntry]
+    next_cursor: str | None
+
+
+TIMELINE: tuple[Source, ...] = (
+    Source(EVENTS_BY_LEAD, "event", reading.shown_event),
+    Source(AUDIT_BY_LEAD, "stage", lambda d: shown(StageChange.read(d.body))),
+)
+"""What the tracker itself tells; other rooms add theirs."""
+
+
+class LeadRoutes:
+    def __init__(self, recorder: Recorder, timeline: Sequence[Source] = ()):
+        """Args: timeline: what other rooms tell of a lead."""
+        self._recorder, self._store = recorder, recorder.store
+        self._contacts = Contacts(recorder)
+        self._timeline = (*TIMELINE, *timeline)
+
+    def routes(self) -> list[Route]:
+        one, read, write = "/leads/{id}", Scope.LEADS_READ, Scope.LEADS_WRITE
+        rows = [
+            Route("POST", "/leads", write, self.create, "Create a lead, or get the one that is there",
+                  {200: LeadView, 201: LeadView}, body=NewLead, creates=True),
+            Route("GET", "/leads", read, self.list, "List and search leads", {200: LeadList}, query=LeadQuery),
+            Route("GET", one, read, self.get, "One lead", {200: LeadView}),
+            Route("PUT", one, write, self.update, "Merge the given fields into a lead", {200: LeadView},
+                  body=LeadFields, errors=(409, 412)),
+            Route("POST", one + "/events", write, self.record, "Record an engagement event",
+                  {200: EventResult, 202: EventResult}, body=NewEvent, creates=True),
+            Route("GET", one + "/score", read, self.score, "The score, explained", {200: Score}),
+            Route("POST", one + "/stage", write, self.move, "Move a lead to its next stage", {200: LeadView},
+                  body=StageMove, errors=(409, 412), creates=True),
+            Route("POST", one + "/stage/revert", write, self.revert, "Undo the last stage change", {200: LeadView},
+                  body=StageRevert, errors=(409, 412), creates=True),
+            Route("GET", one + "/audit", read, self.audit, "Every stage change", {200: AuditList}, query=Paging),
+            Route("GET", one + "/timeline", read, self.timeline, "The one story of a lead", {200: TimelineList},
+                  query=Paging),
+            Route("GET", "/exports/events.csv", Scope.ANALYTICS_READ, self.export_events, "The ledger as CSV",
+                  {200: Media("text/csv")}),
+        ]  # fmt: skip
+        return rows
+
+    async def create(self, call: Call[NewLead, Any]) -> Answer:
+        def answer(created: Created) -> Answer:
+            body = view(created.lead_id, created.version, created.lead, created.person, now=self._recorder.clock())
+            return Answer(201 if created.new else 200, body, etag(created.version))
+
+        return answer(await self._contacts.create(call.body, record=lambda: call.remember(answer)))
+
+    async def list(self, call: Call[None, LeadQuery]) -> Answer:
+        query = call.query
+        wanted = Filter(query.product_id, query.stage, query.min_score, query.q)
+        found, page = await reading.leads(self._store, wanted, after=query.after, limit=query.limit)
+        now = self._recorder.clock()
+        return listed(page, [view(d.id, d.version, lead, person, now=now) for d, lead, person in found])
+
+    async def get(self, call: Call[None, Any]) -> Answer:
+        return self._shown(await self._recorder.load(call.path["id"]))
+
+    async def update(self, call: Call[LeadFields, Any]) -> Answer:
+        return self._shown(await self._contacts.update(call.path["id"], call.body, expected=call.if_match))
+
+    async def record(self, call: Call[NewEvent, Any]) -> Answer:
+        given, loaded = call.body, await self._recorder.load(call.path["id"])
+        happening = Happening(
+            given.source, given.id or new_id(), given.event_type, given.channel, given.timestamp, given.metadata
+        )
+
+        def answer(done: Recorded) -> Answer:
+            body = {
+                "event_id": happening.event_id,
+                "lead_id": loaded.id,
+                "duplicate": done.duplicate,
+                "score_impact": points(done.impact),
+                "engagement_score": points(done.lead.score),
+                "stage": done.lead.stage,
+            }
+            return Answer(200 if done.duplicate else 202, body)
+
+        return answer(await self._recorder.event(loaded.id, happening, record=call.remember(answer)))
+
+    async def score(self, call: Call[None, Any]) -> Answer:
+        loaded = await self._recorder.load(call.path["id"])
+        explained = await reading.explained_score(self._store, loaded.id, loaded.lead, loaded.config.config)
+        return Answer(body=explained)
+
+    async def move(self, call: Call[StageMove, Any]) -> Answer:
+        given = call.body
+        loaded, _ = await self._recorder.move(
+            call.path["id"],
+            given.stage,
+            actor=given.actor or call.principal.name,
+            reason=given.reason or "moved by hand",
+            expected=call.if_match,
+        )
+        return self._shown(loaded)
+
+    async def revert(self, call: Call[StageRevert, Any]) -> Answer:
+        given = call.body
+        loaded, _ = await self._recorder.revert(
+            call.path["id"],
+            actor=given.actor or call.principal.name,
+            reason=given.reason or "reverted by hand",
+            expected=call.if_match,
+        )
+        return self._shown(loaded)
+
+    async def audit(self, call: Call[None, Paging]) -> Answer:
+        loaded = await self._recorder.load(call.path["id"])
+        page = await self._store.find(AUDIT_BY_LEAD, loaded.id, after=call.query.after, limit=call.query.limit)
+        return listed(page, [shown(StageChange.read(d.body)) for d in page.items])
+
+    async def timeline(self, call: Call[None, Paging]) -> Answer:
+        loaded = await self._recorder.load(call.path["id"])
+        items, cursor = await reading.timeline(
+            self._store, self._timeline, loaded.id, after=call.query.after, limit=call.query.limit
+        )
+        return Answer(body={"items": items, "next_cursor": cursor.encode() if cursor else None})
+
+    async def export_events(self, call: Call[None, Any]) -> Any:
+        rows = reading.event_rows(self._store)
+        return await csv_stream.stream(call.request, "events.csv", reading.EVENT_COLUMNS, rows)
+
+    def _shown(self, loaded: Loaded) -> Answer:
+        body = view(loaded.id, loaded.version, loaded.lead, loaded.person, now=self._recorder.clock())
+        return Answer(body=body, headers=etag(loaded.version))

@@ -1,0 +1,95 @@
+"""Every kind of document and every index, in one table. Adapters create exactly these."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+LAYOUT = 1
+"""Version of the database layout. A database that carries a higher one was written by a newer Leadline."""
+
+
+class Kind(StrEnum):
+    """A collection of documents; also the name of its table or collection."""
+
+    PRODUCTS = "products"  # id: product id. Which version is live
+    PRODUCT_CONFIGS = "product_configs"  # id: product:version. Immutable
+    PERSONS = "persons"
+    PERSON_KEYS = "person_keys"  # id: an identity key, such as email:dana@example.com
+    LEADS = "leads"
+    LEAD_KEYS = "lead_keys"  # id: product:person
+    LEAD_WORDS = "lead_words"  # id: word:lead. What a search finds
+    LEAD_EVENTS = "lead_events"  # id: source:event id. The ledger
+    LEAD_AUDIT = "lead_audit"
+    ENROLMENTS = "enrolments"  # id: lead. Where the lead stands in its sequence
+    MESSAGES = "messages"
+    TEMPLATES = "templates"  # id: scope:template id. Newest version and its contents
+    TEMPLATE_CONTENTS = "template_contents"  # id: scope:template:channel:locale:version. Immutable
+    CONVERSATIONS = "conversations"  # id: channel:sender. Slots and form
+    TURNS = "turns"
+    REVIEW = "review"
+    COUNTERS = "counters"  # id: day:product:metric:lane
+    API_KEYS = "api_keys"
+    IDEMPOTENCY = "idempotency"
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """Documents ordered by `prefix` (compared for equality), then `range`, then id.
+
+    Attributes: range: a field, or `id`. where: a field and the value it must have for a document to be in the index.
+    """
+
+    name: str
+    kind: Kind
+    prefix: tuple[str, ...]
+    range: str
+    where: tuple[str, str | int | bool] | None = None
+
+
+LEADS_ALL = Index("leads_all", Kind.LEADS, (), "id")
+LEADS_BY_PRODUCT = Index("leads_by_product", Kind.LEADS, ("product_id",), "id")
+LEADS_BY_STAGE = Index("leads_by_stage", Kind.LEADS, ("product_id", "stage"), "id")
+LEADS_BY_PERSON = Index("leads_by_person", Kind.LEADS, ("person_id",), "id")
+LEADS_BY_WORD = Index("leads_by_word", Kind.LEAD_WORDS, (), "word")
+EVENTS_ALL = Index("events_all", Kind.LEAD_EVENTS, (), "id")
+EVENTS_BY_LEAD = Index("events_by_lead", Kind.LEAD_EVENTS, ("lead_id",), "timestamp")
+AUDIT_BY_LEAD = Index("audit_by_lead", Kind.LEAD_AUDIT, ("lead_id",), "at")
+MESSAGES_BY_LEAD = Index("messages_by_lead", Kind.MESSAGES, ("lead_id",), "created_at")
+MESSAGES_DUE = Index("messages_due", Kind.MESSAGES, ("channel", "priority"), "due_at", ("waiting", True))
+MESSAGES_SENDING = Index("messages_sending", Kind.MESSAGES, (), "lease_until", ("status", "sending"))
+TEMPLATES_ALL = Index("templates_all", Kind.TEMPLATES, (), "id")
+PRODUCTS_ALL = Index("products_all", Kind.PRODUCTS, (), "id")
+PRODUCT_VERSIONS = Index("product_versions", Kind.PRODUCT_CONFIGS, ("product_id",), "number")
+TURNS_BY_CONVERSATION = Index("turns_by_conversation", Kind.TURNS, ("conversation_id",), "at")
+TURNS_BY_LEAD = Index("turns_by_lead", Kind.TURNS, ("lead_id",), "at")
+REVIEW_BY_STATUS = Index("review_by_status", Kind.REVIEW, ("status",), "created_at")
+REVIEW_BY_KIND = Index("review_by_kind", Kind.REVIEW, ("status", "kind"), "created_at")
+REVIEW_ALL = Index("review_all", Kind.REVIEW, (), "created_at")
+COUNTERS_BY_PRODUCT = Index("counters_by_product", Kind.COUNTERS, ("product_id",), "day")
+KEYS_ALL = Index("keys_all", Kind.API_KEYS, (), "id")
+IDEMPOTENCY_EXPIRY = Index("idempotency_expiry", Kind.IDEMPOTENCY, (), "expires_at")
+
+INDEXES: tuple[Index, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Index))
+
+SHARD_KEYS: dict[Kind, tuple[str, ...]] = {kind: ("_id",) for kind in Kind}
+"""How a sharded MongoDB spreads each collection: by hashed id, since every write names its document by id."""
+
+Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
+UPCASTERS: dict[Kind, tuple[Upcaster, ...]] = {}
+"""Per kind, the steps from each schema to the next: the n-th turns a body of schema n (from 1) into one of n + 1."""
+
+
+def stamp(kind: Kind, body: dict[str, Any]) -> dict[str, Any]:
+    """Return the body as it is written: marked with the schema that it follows, if that is not the first."""
+    steps = UPCASTERS.get(kind)
+    return {"schema": len(steps) + 1, **body} if steps else body
+
+
+def upcast(kind: Kind, body: dict[str, Any]) -> dict[str, Any]:
+    """Return a stored body in today's shape, without the mark."""
+    steps = UPCASTERS.get(kind)
+    if steps:
+        for step in steps[body.pop("schema", 1) - 1 :]:
+            body = step(body)
+    return body

@@ -1,0 +1,352 @@
+"""The embedded store: SQLite, one writer, many readers."""
+
+import asyncio
+import contextlib
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from tracker.store.port import (
+    Change,
+    Cursor,
+    Delete,
+    Document,
+    Duplicate,
+    Expect,
+    Increment,
+    Insert,
+    Page,
+    Replace,
+    Scalar,
+    Stale,
+    StoreError,
+    Unavailable,
+    Unknown,
+    Unusable,
+    check_unit,
+)
+from tracker.store.schema import INDEXES, LAYOUT, Index, Kind, stamp, upcast
+
+GROUP = 256
+"""Units in one transaction at most, so that a big batch does not hold up the event loop for long."""
+
+BUSY_MS = 5000
+"""How long to wait for another process (a command) that is writing."""
+
+
+class SqliteStore:
+    """Group commit on one connection: units that arrive while a transaction is being synced share the next one.
+
+    The statements run on the event loop, only `COMMIT` (the disk) and waiting for another process run in a thread:
+    statements last microseconds, and handing each to a thread costs more in switching than it saves.
+    """
+
+    def __init__(self, path: Path):
+        self._writer = _connect(path)
+        self._reader = _connect(path)
+        self._disk = ThreadPoolExecutor(1, thread_name_prefix="sqlite-commit")
+        self._waiting: list[tuple[tuple[Change, ...], asyncio.Future[None]]] = []
+        self._pump: asyncio.Task[None] | None = None
+        self._selects: dict[tuple[Kind, int], str] = {}
+
+    @classmethod
+    async def open(cls, path: Path) -> "SqliteStore":
+        """Open or create the database file.
+
+        Raises: Unusable: the file is damaged, of a newer Leadline, or its folder cannot be written.
+        """
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _prepare(path)
+            return cls(path)
+        except (sqlite3.DatabaseError, OSError) as error:
+            raise Unusable(f"{path} cannot be opened as a Leadline database: {error}") from error
+
+    async def get(self, kind: Kind, *ids: str) -> list[Document | None]:
+        if not ids:
+            return []
+        sql = self._selects.get((kind, len(ids)))
+        if sql is None:
+            marks = ",".join("?" * len(ids))
+            sql = self._selects[kind, len(ids)] = f"SELECT id, version, body FROM {kind} WHERE id IN ({marks})"
+        found = {row[0]: _document(kind, row) for row in self._read(sql, ids)}
+        return [found.get(id) for id in ids]
+
+    async def find(
+        self,
+        index: Index,
+        *prefix: Scalar,
+        low: Scalar = None,
+        high: Scalar = None,
+        reverse: bool = False,
+        after: Cursor | None = None,
+        limit: int = 100,
+    ) -> Page:
+        sql, values = _find_sql(index, prefix, low=low, high=high, reverse=reverse, after=after, limit=limit)
+        items = [_document(index.kind, row) for row in self._read(sql, values)]
+        if len(items) <= limit:
+            return Page(items, None)
+        last = items[limit - 1]
+        return Page(items[:limit], Cursor(last.id if index.range == "id" else last.body[index.range], last.id))
+
+    async def commit(self, *changes: Change) -> None:
+        if not changes:
+            return
+        check_unit(changes)
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((changes, future))
+        if self._pump is None or self._pump.done():
+            self._pump = asyncio.create_task(self._work())
+        await future
+
+    async def ping(self) -> None:
+        self._read("SELECT 1", ())
+
+    async def close(self) -> None:
+        if self._pump is not None:
+            await self._pump
+        self._disk.shutdown()
+        self._reader.close()
+        self._writer.close()
+
+    def _read(self, sql: str, values: Sequence[Any]) -> list[Any]:
+        try:
+            return self._reader.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise Unavailable("the database cannot be read", retry_after=5) from error
+
+    async def _work(self) -> None:
+        """Write what waits, group after group, until nothing waits."""
+        while self._waiting:
+            group, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
+            try:
+                outcomes: list[Exception | None] = await self._write([changes for changes, _ in group])
+            except StoreError as error:
+                outcomes = [error] * len(group)
+            except Exception as error:  # noqa: BLE001 - a mistake of ours must not leave the callers waiting
+                self._undo()
+                outcomes = [error] * len(group)
+            for (_, future), outcome in zip(group, outcomes, strict=True):
+                if future.done():  # the caller went away; what it asked for is kept all the same
+                    continue
+                if outcome is None:
+                    future.set_result(None)
+                else:
+                    future.set_exception(outcome)
+
+    async def _write(self, units: list[tuple[Change, ...]]) -> list[Exception | None]:
+        """Write the units in one transaction, each kept or refused for itself.
+
+        Raises: Unavailable: none was kept. Unknown: they may have been.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            try:
+                self._writer.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:  # another process writes: wait for it, in the thread
+                await loop.run_in_executor(self._disk, self._begin_patiently)
+            outcomes = self._apply(units)
+        except sqlite3.Error as error:
+            self._undo()
+            raise Unavailable(f"the database cannot be written: {error}", retry_after=5) from error
+        try:
+            await loop.run_in_executor(self._disk, self._writer.execute, "COMMIT")
+        except sqlite3.Error as error:
+            # A full disk is told before anything is kept; what else can fail in a sync leaves it open.
+            kept_nothing = isinstance(error, sqlite3.OperationalError) and "full" in str(error)
+            self._undo()
+            fate = Unavailable if kept_nothing else Unknown
+            raise fate(f"the database could not finish a write: {error}", retry_after=5) from error
+        return outcomes
+
+    def _begin_patiently(self) -> None:
+        self._writer.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+        try:
+            self._writer.execute("BEGIN IMMEDIATE")
+        finally:
+            self._writer.execute("PRAGMA busy_timeout=0")
+
+    def _undo(self) -> None:
+        with contextlib.suppress(sqlite3.Error):  # a closed connection refuses even to be asked
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
+
+    def _apply(self, units: list[tuple[Change, ...]]) -> list[Exception | None]:
+        """Run the statements of each unit behind a savepoint; counters are summed and written once at the end."""
+        execute = self._writer.execute
+        counters: defaultdict[tuple[Kind, str], int] = defaultdict(int)
+        labels: dict[tuple[Kind, str], Increment] = {}
+        outcomes: list[Exception | None] = []
+        for changes in units:
+            execute("SAVEPOINT unit")
+            try:
+                for change in changes:
+                    self._apply_one(change)
+            except (Duplicate, Stale) as error:
+                execute("ROLLBACK TO unit")
+                outcomes.append(error)
+            except _NOT_JSON as error:
+                execute("ROLLBACK TO unit")
+                outcomes.append(TypeError(f"this cannot be stored: {error}"))
+            else:
+                outcomes.append(None)
+                for change in changes:
+                    if isinstance(change, Increment):
+                        counters[change.kind, change.id] += change.by
+                        labels[change.kind, change.id] = change
+            execute("RELEASE unit")
+        for (kind, id), by in counters.items():
+            first = {**labels[kind, id].labels, "value": by}
+            execute(_SQL[kind].increment, (id, _dump(stamp(kind, first)), *_columns(kind, first), by))
+        return outcomes
+
+    def _apply_one(self, change: Change) -> None:
+        execute, sql = self._writer.execute, _SQL[change.kind]
+        match change:
+            case Insert(kind, id, body):
+                try:
+                    execute(sql.insert, (id, _dump(stamp(kind, body)), *_columns(kind, body)))
+                except sqlite3.IntegrityError:
+                    raise Duplicate(kind, id) from None
+            case Replace(kind, id, version, body):
+                text, columns = _dump(stamp(kind, body)), _columns(kind, body)
+                if execute(sql.replace_body, (text, id, version, *columns)).rowcount != 1 and (
+                    not columns or execute(sql.replace, (text, *columns, id, version)).rowcount != 1
+                ):
+                    raise Stale(kind, id)
+            case Expect(kind, id, version):
+                if execute(sql.expect, (id, version)).fetchone() is None:
+                    raise Stale(kind, id)
+            case Delete(kind, id, version):
+                if execute(sql.delete, (id, version)).rowcount != 1:
+                    raise Stale(kind, id)
+            case Increment(_, _, by, labels):  # summed over the group by `_apply`
+                _dump({"value": by, **labels})
+
+
+_NOT_JSON = (TypeError, ValueError, OverflowError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
+"""What orjson and the binding of columns raise for a body that is not JSON. Its unit alone is refused."""
+
+
+class _Statements:
+    """The SQL of one kind. The fields of its indexes are columns of their own, beside the whole body."""
+
+    def __init__(self, kind: Kind):
+        names = _COLUMNS[kind]
+        marks, sets = ", ?" * len(names), "".join(f", {name} = ?" for name in names)
+        same = "".join(f" AND {name} IS ?" for name in names)
+        self.insert = f"INSERT INTO {kind} VALUES (?, 1, ?{marks})"
+        # SQLite rewrites the entry of every index whose column is named in SET, changed or not: so the common case,
+        # in which none changed, names none.
+        self.replace_body = f"UPDATE {kind} SET version = version + 1, body = ? WHERE id = ? AND version = ?{same}"
+        self.replace = f"UPDATE {kind} SET version = version + 1, body = ?{sets} WHERE id = ? AND version = ?"
+        self.expect = f"SELECT 1 FROM {kind} WHERE id = ? AND version = ?"
+        self.delete = f"DELETE FROM {kind} WHERE id = ? AND version = ?"
+        self.increment = (
+            f"{self.insert} ON CONFLICT (id) DO UPDATE SET version = version + 1,"
+            " body = json_set(body, '$.value', json_extract(body, '$.value') + ?)"
+        )
+
+
+def _indexed(kind: Kind) -> tuple[str, ...]:
+    fields = (name for index in INDEXES if index.kind is kind for name in (*index.prefix, index.range, *_guard(index)))
+    return tuple(name for name in dict.fromkeys(fields) if name != "id")
+
+
+def _guard(index: Index) -> tuple[str, ...]:
+    return () if index.where is None else (index.where[0],)
+
+
+_COLUMNS = {kind: _indexed(kind) for kind in Kind}
+_SQL = {kind: _Statements(kind) for kind in Kind}
+
+
+def _columns(kind: Kind, body: dict[str, Any]) -> list[Scalar]:
+    return [body.get(name) for name in _COLUMNS[kind]]
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=512, timeout=0)
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA cache_size=-65536")
+    connection.execute("PRAGMA temp_store=MEMORY")
+    connection.execute("PRAGMA wal_autocheckpoint=8000")
+    return connection
+
+
+def _prepare(path: Path) -> None:
+    """Create tables and indexes that are missing. Raises: Unusable: written by a newer Leadline."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None, timeout=BUSY_MS / 1000)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        (layout,) = connection.execute("PRAGMA user_version").fetchone()
+        if layout > LAYOUT:
+            raise Unusable(f"{path} was written by a newer Leadline (layout {layout}; this one knows {LAYOUT})")
+        connection.execute("BEGIN IMMEDIATE")
+        for statement in _ddl():
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version={LAYOUT}")
+        connection.execute("COMMIT")
+
+
+def _ddl() -> Iterator[str]:
+    for kind in Kind:
+        columns = "".join(f", {name}" for name in _COLUMNS[kind])
+        fields = f"id TEXT PRIMARY KEY, version INTEGER NOT NULL, body TEXT NOT NULL{columns}"
+        yield f"CREATE TABLE IF NOT EXISTS {kind} ({fields})"
+    for index in INDEXES:
+        if index.range == "id" and not index.prefix:
+            continue  # the primary key serves it
+        columns = ", ".join(dict.fromkeys((*index.prefix, index.range, "id")))
+        where = f" WHERE {_partial(index)}" if index.where else ""
+        yield f"CREATE INDEX IF NOT EXISTS {index.name} ON {index.kind} ({columns}){where}"
+
+
+def _partial(index: Index) -> str:
+    assert index.where is not None
+    field, value = index.where
+    return f"{field} = " + (f"'{value}'" if isinstance(value, str) else str(int(value)))
+
+
+def _find_sql(
+    index: Index,
+    prefix: tuple[Scalar, ...],
+    *,
+    low: Scalar,
+    high: Scalar,
+    reverse: bool,
+    after: Cursor | None,
+    limit: int,
+) -> tuple[str, list[Scalar]]:
+    if len(prefix) != len(index.prefix):
+        raise ValueError(f"{index.name} wants {index.prefix}")
+    column = index.range
+    terms = [f"{name} IS ?" for name in index.prefix]
+    values: list[Scalar] = list(prefix)
+    for bound, sign in ((low, ">="), (high, "<")):
+        if bound is not None:
+            terms.append(f"{column} {sign} ?")
+            values.append(bound)
+    if low is None and high is None and after is None:
+        terms.append(f"{column} IS NOT NULL")  # as the bounds have it: what has no range value is not in the index
+    if after is not None:
+        terms.append(f"({column}, id) {'<' if reverse else '>'} (?, ?)")
+        values += after
+    if index.where is not None:
+        terms.append(_partial(index))
+    where = " WHERE " + " AND ".join(terms) if terms else ""
+    way = "DESC" if reverse else "ASC"
+    sql = f"SELECT id, version, body FROM {index.kind}{where} ORDER BY {column} {way}, id {way} LIMIT {limit + 1}"
+    return sql, values
+
+
+def _document(kind: Kind, row: tuple[str, int, str]) -> Document:
+    return Document(kind, row[0], row[1], upcast(kind, orjson.loads(row[2])))
+
+
+def _dump(body: dict[str, Any]) -> str:
+    return orjson.dumps(body).decode()

@@ -1,0 +1,271 @@
+"""The web layer: one table of routes that the router, authentication, OpenAPI and the tests all read."""
+
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, Generic, NamedTuple, TypeVar
+from urllib.parse import unquote
+
+import orjson
+from aiohttp import web
+from pydantic import BaseModel, Field, ValidationError
+
+from tracker.errors import Fault, Invalid, Malformed, NotFound, UnsupportedMedia
+from tracker.idempotency import Once
+from tracker.keys import Keys, Principal, Scope
+from tracker.model import Input
+from tracker.store.port import Cursor, Duplicate, Page, Store
+from tracker.store.schema import Kind
+from tracker.unit import Record
+
+MAX_BODY = 2 * 1024 * 1024
+MAX_DEPTH = 200
+PROBLEM_JSON = "application/problem+json"
+
+Outcome = TypeVar("Outcome")
+BodyT = TypeVar("BodyT")
+QueryT = TypeVar("QueryT")
+
+
+@dataclass(slots=True)
+class Answer:
+    """What a handler answers. `body`: JSON-able, or bytes of `content_type`, or None for none."""
+
+    status: int = 200
+    body: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content_type: str = "application/json"
+
+    def response(self) -> web.Response:
+        if self.body is None:
+            return web.Response(status=self.status, headers=self.headers)
+        body = self.body if isinstance(self.body, bytes) else orjson.dumps(self.body)
+        return web.Response(body=body, status=self.status, headers={"Content-Type": self.content_type, **self.headers})
+
+
+class NoQuery(Input):
+    """A route without query parameters."""
+
+
+class Paging(Input):
+    """How every list is paged."""
+
+    limit: int = Field(100, ge=1, le=1000)
+    cursor: str | None = Field(None, max_length=2000)
+
+    @property
+    def after(self) -> Cursor | None:
+        """Raises: Invalid."""
+        if self.cursor is None:
+            return None
+        try:
+            return Cursor.decode(self.cursor)
+        except ValueError as error:
+            raise Invalid("the cursor is not one that this server gave", Fault("cursor", str(error))) from error
+
+
+@dataclass(slots=True)
+class Call(Generic[BodyT, QueryT]):
+    """A request as a handler sees it: authenticated and validated."""
+
+    request: web.Request
+    principal: Principal
+    path: Mapping[str, str]
+    query: QueryT
+    body: BodyT
+    once: Once | None = None
+
+    @property
+    def if_match(self) -> int | None:
+        """The version that If-Match names. Raises: Invalid."""
+        value = self.request.headers.get("If-Match")
+        if value is None or value == "*":
+            return None
+        try:
+            return int(value.strip().removeprefix("W/").strip('"'))
+        except ValueError as error:
+            raise Invalid("If-Match wants the ETag of an earlier answer", Fault("If-Match", "not an ETag")) from error
+
+    def remember(self, answer: Callable[[Outcome], Answer]) -> Record[Outcome] | None:
+        """Return what keeps the answer for repeats in the use case's own commit, None without an Idempotency-Key."""
+        once = self.once
+        if once is None:
+            return None
+        once.recorded = True
+
+        def record(outcome: Outcome, /) -> Any:
+            given = answer(outcome)
+            return once.change(given.status, given.body, given.headers)
+
+        return record
+
+
+Handler = Callable[[Any], Awaitable[Answer | web.StreamResponse]]
+
+
+class Media(NamedTuple):
+    """An answer that is not JSON."""
+
+    type: str
+
+
+Responses = Mapping[int, type[BaseModel] | Media | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One row of the table.
+
+    Attributes: scope: what a key needs; None for everybody. body: model of the JSON body; `Any` for free-form JSON,
+    which the handler checks; None for none. answers: per status, the model of the body. creates: takes an
+    Idempotency-Key. tags: the room.
+    """
+
+    method: str
+    path: str
+    scope: Scope | None
+    handler: Handler
+    summary: str
+    answers: Responses
+    body: Any = None
+    query: type[Input] = NoQuery
+    creates: bool = False
+    tag: str = ""
+    schema: Mapping[str, Any] | None = None
+    """JSON schema of a free-form body."""
+
+    errors: tuple[int, ...] = ()
+    """Statuses that this route may answer beyond those that follow from the other columns."""
+
+
+NOBODY = Principal("", frozenset())
+
+
+def mount(app: web.Application, routes: Sequence[Route], keys: Keys, store: Store) -> None:
+    """Give the application its routes."""
+    for route in routes:
+        app.router.add_route(route.method, route.path, _endpoint(route, keys, store))
+
+
+def _endpoint(route: Route, keys: Keys, store: Store) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def endpoint(request: web.Request) -> web.StreamResponse:
+        principal = NOBODY
+        if route.scope is not None:
+            principal = await keys.principal(request.headers.get("Authorization"))
+            principal.demand(route.scope)
+        found = request.match_info
+        path = {name: _segment(value) for name, value in found.items()} if found else _NO_PATH
+        query = _query(route.query, request)
+        raw, body = await _body(route, request)
+        call = Call(request, principal, path, query, body)
+        if not route.creates or "Idempotency-Key" not in request.headers:
+            return _response(await route.handler(call))
+        return await _once(route, call, store, raw)
+
+    return endpoint
+
+
+def _response(answer: Answer | web.StreamResponse) -> web.StreamResponse:
+    return answer.response() if isinstance(answer, Answer) else answer
+
+
+async def _once(route: Route, call: Call[Any, Any], store: Store, raw: bytes) -> web.StreamResponse:
+    """Answer a request with an Idempotency-Key: the same key and body get the same answer for a day."""
+    key = call.request.headers["Idempotency-Key"]
+    where = f"{call.principal.name} {route.method} {call.request.path}"
+    digest = hashlib.sha256(raw).hexdigest()
+    for _ in range(2):
+        once = call.once = Once(where, key, digest)
+        (found,) = await store.get(Kind.IDEMPOTENCY, once.id)
+        known = once.known(found)
+        if known is not None:
+            return Answer(known.status, orjson.loads(known.answer), known.headers).response()
+        try:
+            answer = await route.handler(call)
+            if isinstance(answer, Answer) and not once.recorded:
+                await store.commit(once.change(answer.status, answer.body, answer.headers))
+            return _response(answer)
+        except Duplicate as error:
+            if error.kind is not Kind.IDEMPOTENCY:
+                raise
+    raise Invalid("another request with this Idempotency-Key is under way")
+
+
+def _segment(value: str) -> str:
+    """Return a part of the path as an id. Raises: NotFound: no id can look like this."""
+    value = unquote(value)
+    if len(value) > 500 or not value.isprintable():
+        raise NotFound("there is no such thing")
+    return value
+
+
+def _query(model: type[Input], request: web.Request) -> Any:
+    if not request.query_string:
+        return model() if model is not NoQuery else _NO_QUERY
+    return validated(model, dict(request.query), "the query is not as documented")
+
+
+_NO_QUERY = NoQuery()
+_NO_PATH: Mapping[str, str] = {}
+
+
+async def _body(route: Route, request: web.Request) -> tuple[bytes, Any]:
+    if route.body is None:
+        return b"", None
+    if not (request.content_type == "application/json" or request.content_type.endswith("+json")):
+        raise UnsupportedMedia("send JSON with Content-Type: application/json")
+    raw = await request.read()
+    value = parse_json(raw)
+    return raw, value if route.body is Any else validated(route.body, value, "the body is not as documented")
+
+
+def parse_json(raw: bytes) -> Any:
+    """Raises: Malformed: not JSON (NaN, lone surrogates and endless numbers are none), or nested too deeply."""
+    try:
+        value = orjson.loads(raw)
+        if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH:
+            orjson.dumps(value)  # refuses what is nested deeper than 254
+    except orjson.JSONDecodeError as error:
+        raise Malformed(f"the body is not JSON: {error}") from error
+    except orjson.JSONEncodeError as error:
+        raise Malformed("the body is nested too deeply") from error
+    return value
+
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+def validated(model: type[ModelT], value: Any, detail: str) -> ModelT:
+    """Raises: Invalid, with every fault and its path."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise Invalid(detail, *faults(error)) from error
+
+
+def faults(error: ValidationError) -> tuple[Fault, ...]:
+    return tuple(
+        Fault("/".join(str(part) for part in e["loc"]), e["msg"].removeprefix("Value error, "))
+        for e in error.errors(include_url=False, include_context=False, include_input=False)
+    )
+
+
+def listed(page: Page, items: Sequence[Any]) -> Answer:
+    """The shape of every list."""
+    return Answer(body={"items": items, "next_cursor": page.next.encode() if page.next else None})
+
+
+def etag(version: int) -> dict[str, str]:
+    return {"ETag": f'"{version}"'}
+
+
+def problem(
+    status: HTTPStatus, detail: str, faults: Sequence[Fault] = (), headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """An RFC 9457 answer."""
+    body: dict[str, Any] = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail}
+    if faults:
+        body["errors"] = [{"path": fault.path, "message": fault.message} for fault in faults]
+    all_headers = {"Content-Type": PROBLEM_JSON, **(headers or {})}
+    return web.Response(body=orjson.dumps(body), status=status.value, headers=all_headers)
