@@ -18,6 +18,7 @@ _EPOCHS = 10
 _RATE = 1.3
 _DECAY = 3e-5
 _SHARPNESS = 1.0
+_ENOUGH = 0.04
 _WEIGHTS = {"w": 1.0, "b": 0.8, "k": 0.45, "s": 0.6, "c": 0.22, "l": 1.0, "f": 0.7, "n": 0.4, "t": 0.5, "p": 0.6}
 
 
@@ -115,6 +116,8 @@ def _descend(
             error = np.exp(logits - logits.max())
             error /= error.sum()
             error[target] -= 1.0
+            if error[target] > -_ENOUGH:
+                continue
             error *= np.float32(step * cost[target])
             weights[picked] -= np.outer(value, error)
             bias -= 0.02 * error

@@ -57,6 +57,7 @@ class Lists:
     """Words that the assistant's files list: first names, and the words of industries."""
 
     first_names: frozenset[str] = frozenset()
+    common: frozenset[str] = frozenset()
     industries: frozenset[str] = frozenset()
     industry_phrases: tuple[str, ...] = ()
 
@@ -151,6 +152,7 @@ def _word_class(token: Token, kind: str, lists: Lists) -> str:
         "n" if word in lists.first_names else "",
         "i" if word in lists.industries else "",
         "s" if word in _SUFFIXES else "",
+        "o" if word in lists.common else "",
     )
     return "".join(marks) or _shape(token)
 
@@ -260,12 +262,16 @@ def _more(examples: Sequence[Example], lists: Lists) -> list[Example]:
     shown = []
     for place, example in enumerate(examples):
         learnt = [span for span in example.spans if span.entity in LEARNT]
-        if learnt or place % 2:
-            shown.append(example)
+        if learnt or place % 3:
+            shown.append(example if learnt or place % 2 else _capital(example))
         for turn in range(_VARIANTS if learnt else 0):
             changed = _changed(example, pools, names, random)
-            shown.append(Example(changed.text.lower(), changed.intent, changed.spans) if turn % 2 else changed)
+            shown.append(Example(changed.text.lower(), changed.intent, changed.spans) if turn % 2 else _capital(changed))
     return shown
+
+
+def _capital(example: Example) -> Example:
+    return Example(example.text[:1].upper() + example.text[1:], example.intent, example.spans)
 
 
 def _changed(example: Example, pools: dict[str, list[str]], names: Sequence[str], random: Random) -> Example:

@@ -18,6 +18,7 @@ FALLBACK = "nlu_fallback"
 _LONGEST = 2000
 _ANSWERS = ("inform",)
 _PULL = 1.6
+_NAMES = ("industry", "first_name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +178,14 @@ def _marks(found: Iterable[Found]) -> list[str]:
 
 
 def _lists(data: NluData) -> Lists:
+    """Return the word lists that the tagger looks at; common words are those that several examples have."""
     industries = tuple(phrase.lower() for phrase in data.lookups.get("industry", ()))
-    return Lists(
-        frozenset(name.lower() for name in data.lookups.get("first_name", ())), frozenset(industries), industries
-    )
+    names = frozenset(name.lower() for name in data.lookups.get("first_name", ()))
+    counts: dict[str, int] = {}
+    for example in data.examples:
+        for token in tokens(example.text):
+            if not any(span.start <= token.start < span.end for span in example.spans):
+                counts[token.lower] = counts.get(token.lower, 0) + 1
+    listed = (tokens(phrase) for name, phrases in data.lookups.items() if name not in _NAMES for phrase in phrases)
+    common = {word for word, count in counts.items() if count > 1} | {t.lower for parts in listed for t in parts}
+    return Lists(names, frozenset(common), frozenset(industries), industries)

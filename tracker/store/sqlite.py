@@ -334,13 +334,16 @@ def _find_sql(
     if low is None and high is None and after is None:
         terms.append(f"{column} IS NOT NULL")  # as the bounds have it: what has no range value is not in the index
     if after is not None:
-        terms.append(f"({column}, id) {'<' if reverse else '>'} (?, ?)")
-        values += after
+        beyond = "<" if reverse else ">"
+        terms.append(f"id {beyond} ?" if column == "id" else f"({column}, id) {beyond} (?, ?)")
+        values += after[1:] if column == "id" else after
     if index.where is not None:
         terms.append(_partial(index))
     where = " WHERE " + " AND ".join(terms) if terms else ""
     way = "DESC" if reverse else "ASC"
-    sql = f"SELECT id, version, body FROM {index.kind}{where} ORDER BY {column} {way}, id {way} LIMIT {limit + 1}"
+    # Named twice, the id would be sorted once more.
+    order = ", ".join(f"{name} {way}" for name in dict.fromkeys((column, "id")))
+    sql = f"SELECT id, version, body FROM {index.kind}{where} ORDER BY {order} LIMIT {limit + 1}"
     return sql, values
 
 

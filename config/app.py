@@ -1,0 +1,160 @@
+"""The composition root: every part is made here and handed to the rooms that need it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from aiohttp import web
+
+from channels.delivery import Delivery
+from channels.email import SmtpSender
+from channels.messages import SequenceOutbox, told
+from channels.outbox import OutboxSender
+from channels.routes import ChannelRoutes
+from channels.sending import Sender
+from channels.templates import TemplateCatalog
+from config.operation import OperationRoutes, Traffic
+from config.problems import edge
+from config.schedule import Schedule, Worker
+from config.settings import Settings
+from n8n.ingest import IngestRoutes
+from nurture.planning import Drips
+from tracker import idempotency
+from tracker.catalog import Catalog
+from tracker.events import Channel
+from tracker.ingestion import Ingestion
+from tracker.keys import Keys
+from tracker.reading import Source
+from tracker.recorder import Recorder
+from tracker.routes.leads import LeadRoutes
+from tracker.routes.products import ProductRoutes
+from tracker.routes.review import ReviewRoutes
+from tracker.store.port import Store
+from tracker.store.schema import MESSAGES_BY_LEAD
+from tracker.store.sqlite import SqliteStore
+from tracker.times import now
+from tracker.web import MAX_BODY, Route, mount
+
+DATABASE = "leadline.db"
+
+
+@dataclass(slots=True)
+class Server:
+    """A server's parts, made and not yet started."""
+
+    settings: Settings
+    store: Store
+    app: web.Application
+    routes: Sequence[Route]
+    keys: Keys
+    catalog: Catalog
+    templates: TemplateCatalog
+    recorder: Recorder
+    ingestion: Ingestion
+    delivery: Delivery
+    worker: Worker
+    senders: dict[Channel, Sender]
+    schedule: Schedule = field(default_factory=Schedule)
+
+    async def start_work(self) -> None:
+        """Begin what happens by itself."""
+        self.schedule.every(1, self.worker.wake, "deliver what is due")
+        self.schedule.every(5, self.delivery.recover, "find messages whose sending was cut off")
+        self.schedule.every(60, lambda: idempotency.forget_expired(self.store), "forget old answers")
+        self.worker.start()
+        self.worker.wake()
+        self.schedule.start()
+
+    async def stop(self) -> None:
+        """Finish what is in hand and let go of everything."""
+        self.schedule.stop()
+        await self.worker.stop()
+        for sender in self.senders.values():
+            await sender.close()
+        await self.store.close()
+
+
+async def open_store(settings: Settings) -> Store:
+    """Open the store that the settings name. Raises: Unusable."""
+    if settings.mongo_url is not None:
+        from tracker.store.mongo import MongoStore
+
+        return await MongoStore.open(settings.mongo_url)
+    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return await SqliteStore.open(settings.data / DATABASE)
+
+
+def build(
+    settings: Settings, store: Store, *, outbox: Path | None = None, clock: Callable[[], datetime] = now
+) -> Server:
+    """Make a server around an open store.
+
+    Args: outbox: where channels without settings write their messages; None: they are off.
+    """
+    senders = make_senders(settings, outbox)
+    templates = TemplateCatalog(store)
+    catalog = Catalog(store, templates)
+    reactors = (Drips(SequenceOutbox()),)
+    worker: Worker
+
+    def wake() -> None:
+        worker.wake()
+
+    recorder = Recorder(store, catalog, clock, reactors, after=wake)
+    ingestion = Ingestion(store, catalog, clock, reactors, after=wake)
+    delivery = Delivery(
+        recorder,
+        templates,
+        senders,
+        provider_timeout=settings.provider_timeout,
+        retry_base=settings.retry_base_seconds,
+    )
+    worker = Worker(delivery.work)
+    keys = Keys(store, seed=settings.api_key)
+    traffic = Traffic()
+    operation = OperationRoutes(store, traffic, told_channels(senders, outbox), version=version("leadline"))
+    rooms = {
+        "tracker": [
+            *LeadRoutes(recorder, timeline=[Source(MESSAGES_BY_LEAD, "message", told)]).routes(),
+            *ProductRoutes(catalog).routes(),
+            *ReviewRoutes(store).routes(),
+        ],
+        "channels": ChannelRoutes(recorder, templates, open_channels=frozenset(senders)).routes(),
+        "n8n": IngestRoutes(ingestion, secret=settings.ingest_secret).routes(),
+        "operation": operation.routes(),
+    }
+    routes = [replace(route, tag=room) for room, its in rooms.items() for route in its]
+    operation.describe(routes)
+    app = web.Application(middlewares=[edge(traffic)], client_max_size=MAX_BODY)
+    mount(app, routes, keys, store)
+    return Server(
+        settings, store, app, routes, keys, catalog, templates, recorder, ingestion, delivery, worker, senders
+    )
+
+
+def make_senders(settings: Settings, outbox: Path | None) -> dict[Channel, Sender]:
+    """Return a sender for each channel that is on."""
+    senders: dict[Channel, Sender] = {}
+    if settings.smtp_url is not None:
+        senders[Channel.EMAIL] = SmtpSender(
+            settings.smtp_url, sender=settings.mail_from, timeout=settings.provider_timeout
+        )
+    elif outbox is not None:
+        senders[Channel.EMAIL] = OutboxSender(outbox, Channel.EMAIL, sender=settings.mail_from)
+    if outbox is not None:
+        senders[Channel.WHATSAPP] = OutboxSender(outbox, Channel.WHATSAPP, sender=settings.mail_from)
+    return senders
+
+
+def told_channels(senders: dict[Channel, Sender], outbox: Path | None) -> dict[str, str]:
+    """How each channel is, for `/readyz`."""
+    told = {}
+    for channel, setting in ((Channel.EMAIL, "LEADLINE_SMTP_URL"), (Channel.WHATSAPP, "LEADLINE_TWILIO_ACCOUNT_SID")):
+        sender = senders.get(channel)
+        if isinstance(sender, OutboxSender):
+            told[str(channel)] = f"on: writes to {outbox}"
+        else:
+            told[str(channel)] = "on" if sender else f"off: {setting} is not set; its messages wait"
+    return told

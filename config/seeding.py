@@ -1,0 +1,26 @@
+"""The demo products: files that seed an empty store; afterwards the API owns them."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from channels.templates import NewTemplate, TemplateCatalog
+from tracker.catalog import Catalog
+from tracker.product import ProductConfig
+
+FOLDER = Path(__file__).parent / "products"
+
+
+async def seed(catalog: Catalog, templates: TemplateCatalog, folder: Path = FOLDER) -> list[ProductConfig]:
+    """Bring in each product of the folder that the store does not have, with its templates; return them all."""
+    products = []
+    for path in sorted(folder.glob("*.yaml")):
+        content: dict[str, Any] = yaml.safe_load(path.read_text())
+        config = ProductConfig.model_validate(content["product"])
+        if await catalog.live(config.product_id) is None:
+            for template in content["templates"]:
+                await templates.add(NewTemplate.model_validate({**template, "product_id": config.product_id}))
+            await catalog.put(config, author=path.name)
+        products.append(config)
+    return products
