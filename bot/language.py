@@ -7,7 +7,7 @@ _LITTLE = {
     "bitte danke guten tag hallo möchte mochte brauche kostet viel preis ja nein auch aber noch sprechen deutsch gibt es",
     "fr": "je tu nous vous est pas et ou le la les un une des avec pour sur de du combien ça ca coûte coute bonjour merci "
     "s'il plaît plait voudrais besoin qui que quoi comment oui non avez êtes parler français prix",
-    "es": "yo tu nosotros usted es no y o el la los las un una con para por de del cuanto cuánto cuesta hola gracias favor "
+    "es": "nosotros usted y o el la los las un una con para por de del cuanto cuánto cuesta hola gracias favor "
     "quiero necesito que qué como cómo si sí tienen hablar español precio buenos buenas días puedo",
     "pt": "eu você voce nós não nao e ou o os as um uma com para por de do da quanto custa olá ola obrigado obrigada favor "
     "quero preciso que como sim falar português preço bom dia tem vocês",

@@ -84,7 +84,12 @@ _EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _PHONE = re.compile(r"(?<![\w.])(?:\+|\(|\b)\d[\d\s().\-/]{5,}\d(?!\w)")
 _YEARS = re.compile(r"(?:19|20)\d\d\s*[-–/]\s*(?:19|20)\d\d")
 _NUMBER = re.compile(rf"(?<![\w.,$€£%-])(?:{_DIGITS})(?![\w%])", re.IGNORECASE)
-_STANDARD = re.compile(r"(?:soc|iso|iec|dynamics|office|type|version|v|step|option|windows)[\s-]*$", re.IGNORECASE)
+_STANDARD = re.compile(r"(?:soc|iso|iec|dynamics|office|type|version|v|step|option|windows|in|since)[\s-]*$", re.IGNORECASE)
+_COUNTED = re.compile(
+    r"/7|\s*[-–]?\s*(?!(?:now|please|pls|in|total|or|so|maybe|i|ish|and|to|for|at|but|right|today|if|with|as|is|not|"
+    r"actually|altogether|overall|roughly|approximately|approx|currently|probably)\b)[^\W\d]",
+    re.IGNORECASE,
+)
 _WHOLE_NUMBER_WORD = re.compile(rf"^\W*(?:about |around )?(?P<v>{_WORDS})\W*$", re.IGNORECASE)
 
 
@@ -147,7 +152,8 @@ def _grouped(text: str, patterns: Iterable[re.Pattern[str]], entity: str) -> Ite
 
 def _numbers(text: str) -> Iterator[Found]:
     for match in _NUMBER.finditer(text):
-        if not _STANDARD.search(text[: match.start()]) and text[match.end() : match.end() + 2] != "/7":
+        counted = _COUNTED.match(text, match.end())
+        if not counted and not _STANDARD.search(text[: match.start()]):
             yield Found(match.start(), match.end(), "number")
     whole = _WHOLE_NUMBER_WORD.match(text)
     if whole and whole["v"].lower() not in ("one", "a"):

@@ -4,23 +4,24 @@ Trained on the annotated examples, each repeated with other names in place of th
 surroundings that are learnt and not the names.
 """
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from random import Random
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bot.nlu_files import Example, Span
 from bot.patterns import Found
+from bot.softmax import Floats, Rows, fit
 from bot.words import Token, tokens
 
-Floats = NDArray[np.float32]
 LEARNT = ("person_name", "company", "job_title", "industry", "product")
 _LABELS = ("", *LEARNT)
-_WIDTH = 34
-_EPOCHS = 4
 _VARIANTS = 2
+_RIDGE = 2e-6
+_STEPS = 16
 
 _HEADS = frozenset(
     "manager director head lead leader engineer developer analyst consultant specialist coordinator administrator admin "
@@ -49,6 +50,7 @@ _STEMS = ("Nova Vertex Quill Harbor Lumen Cedar Orbit Delta Maple Summit Raven C
 _ENDS = " ||labs|soft|flow|ly|base|hub|works|metrics| Inc| Ltd| GmbH| Group| Systems| Media| Health| & Co| Solutions| AI".split("|")
 _SURNAMES = ("Fox Sharma Smith Garcia Chen Martin Novak Weber Rossi Khan Brown Wilson Haddad Okafor Tanaka Silva Kim Nguyen "
     "Lindqvist Kowalski Dubois Moreau Costa Patel Singh Jensen Larsen Murphy Walsh Cohen Levi Popescu Ivanov").split()
+_SYLLABLES = "ka la mi ro ta ne so vi da ri el an jo be lo ma no sa ti er in sh th mar den bel lin vor ras gi hu fa".split()
 _PRODUCTS = "Leadline Trailhead Pipeboard Nurturo Flowdesk Signalbox Campfire Inboxly Growthkit Datadeck".split()
 
 
@@ -76,14 +78,14 @@ class Tagger:
         if not parts or len(self.index) == 1:
             return []
         kinds = _kinds(parts, known)
-        logits = self.weights[self._rows(parts, kinds)].sum(axis=1)
+        logits = np.array([self.weights[row].sum(axis=0) for row in self._rows(parts, kinds)])
         labels, sure = self._decode(logits, kinds)
         return _join(text, parts, labels, sure)
 
-    def _rows(self, parts: Sequence[Token], kinds: Sequence[str]) -> NDArray[np.intp]:
-        get = self.index.get
-        seen = _surroundings(parts, kinds, self.lists)
-        return np.array([[get(name, 0) for name in names] for names in seen], dtype=np.intp)
+    def _rows(self, parts: Sequence[Token], kinds: Sequence[str]) -> Iterator[list[int]]:
+        known = self.index
+        for names in _surroundings(parts, kinds, self.lists):
+            yield [known[name] for name in names if name in known]
 
     def _decode(self, logits: Floats, kinds: Sequence[str]) -> tuple[list[int], list[float]]:
         """Return the best sequence of labels (Viterbi) and each one's probability on its own."""
@@ -170,18 +172,31 @@ def _surroundings(parts: Sequence[Token], kinds: Sequence[str], lists: Lists) ->
         word, kind, shape = words[i], classes[i], shapes[i]
         before, after = words[i - 1], words[i + 1]
         seen = [
-            "0", f"w{word}", f"c{kind}", f"S{shape}{lowered}", f"x{word[-3:]}", f"y{word[:3]}",
-            f"b{before}", f"a{after}", f"B{words[i - 2]} {before}", f"A{after} {words[i + 2]}",
-            f"bb{words[i - 2]}", f"aa{words[i + 2]}", f"bc{classes[i - 1]}", f"ac{classes[i + 1]}",
-            f"bcc{classes[i - 1]} {kind}", f"acc{kind} {classes[i + 1]}", f"b3{classes[i - 1]} {kind} {classes[i + 1]}",
-            f"bw{before} {kind}", f"aw{kind} {after}", f"bS{before} {shape}", f"Sa{shape} {after}",
-            f"SS{shapes[i - 1]} {shape} {shapes[i + 1]}", f"z{size} {kind}", f"z{size} {shape}", f"z{size} {kind} {i}",
-            f"B2{words[i - 2]} {before} {kind}", f"p{phrases[i]}", f"pb{phrases[i]} {before}", f"pz{phrases[i]} {size}",
-            f"pa{phrases[i]} {after}",
+            "0",
+            f"w{word}",
+            f"c{kind}",
+            f"S{shape}{lowered}",
+            f"x{word[-3:]}",
+            f"b{before}",
+            f"a{after}",
+            f"B{words[i - 2]} {before}",
+            f"A{after} {words[i + 2]}",
+            f"d{classes[i - 1]} {kind}",
+            f"e{kind} {classes[i + 1]}",
+            f"f{classes[i - 1]} {kind} {classes[i + 1]}",
+            f"g{before} {kind}",
+            f"h{kind} {after}",
+            f"i{before} {shape}",
+            f"j{size} {kind} {i}",
+            f"k{size} {shape}",
+            f"l{words[i - 2]} {before} {kind}",
+            f"p{phrases[i]} {before}",
+            f"q{phrases[i]} {after}",
+            f"r{phrases[i]} {size}",
         ]
         if i > 4:
-            seen += [f"b4{words[i - 3]}", f"B3{words[i - 3]} {words[i - 2]} {before}"]
-        found.append(seen + [""] * (_WIDTH - len(seen)))
+            seen.append(f"m{words[i - 3]} {words[i - 2]} {before}")
+        found.append(seen)
     return found
 
 
@@ -200,52 +215,31 @@ def _phrases(words: Sequence[str], lists: Lists) -> list[str]:
 
 
 def train(examples: Sequence[Example], lists: Lists, find: Callable[[str], list[Found]]) -> Tagger:
-    """Fit a tagger to the spans of `examples`; none are needed, and then it finds nothing."""
-    shown = _more(examples, lists)
+    """Fit a tagger to the spans of `examples`; without any it finds nothing."""
     if not any(span.entity in LEARNT for example in examples for span in example.spans):
         return Tagger(lists=lists)
-    index, prepared = {"": 0}, []
-    for example in shown:
+    seen: list[list[str]] = []
+    labels: list[int] = []
+    pairs = np.full((len(_LABELS), len(_LABELS)), 0.5)
+    for example in _more(examples, lists):
         parts = tokens(example.text)
         if parts:
-            kinds = _kinds(parts, find(example.text))
-            labels = np.array([_label(token, example.spans) for token in parts], dtype=np.intp)
-            names = _surroundings(parts, kinds, lists)
-            rows = [[index.setdefault(name, len(index)) if name else 0 for name in seen] for seen in names]
-            prepared.append((np.array(rows, dtype=np.intp), labels))
-    weights, follows = _descend(prepared, len(index))
-    return Tagger(index, weights, follows, lists)
+            seen += _surroundings(parts, _kinds(parts, find(example.text)), lists)
+            here = [_label(token, example.spans) for token in parts]
+            np.add.at(pairs, ([0, *here[:-1]], here), 1.0)
+            labels += here
+    counts = Counter(chain.from_iterable(seen))
+    index = {"": 0} | {name: row for row, name in enumerate((n for n, c in counts.items() if c > 1), start=1)}
+    rows = Rows([[index[name] for name in names if name in index] for names in seen], len(index))
+    targets = np.array(labels, dtype=np.intp)
+    weights = fit(rows, targets, len(_LABELS), np.ones(len(labels), dtype=np.float32), _RIDGE, _STEPS)
+    follows = np.log(pairs / pairs.sum(axis=1, keepdims=True) / (pairs.sum(axis=0) / pairs.sum()))
+    return Tagger(index, weights, (np.clip(follows, -3.0, 3.0) * 0.5).astype(np.float32), lists)
 
 
 def _label(token: Token, spans: Sequence[Span]) -> int:
     inside = (s.entity for s in spans if s.start <= token.start < s.end and s.entity in LEARNT)
     return _LABELS.index(next(inside, ""))
-
-
-def _descend(prepared: list[tuple[NDArray[np.intp], NDArray[np.intp]]], width: int) -> tuple[Floats, Floats]:
-    """Averaged passes of gradient descent, a sentence at a time; `follows` are smoothed log frequencies."""
-    weights = np.zeros((width, len(_LABELS)), dtype=np.float32)
-    summed = np.zeros_like(weights)
-    counts = np.full((len(_LABELS), len(_LABELS)), 0.5)
-    for _, labels in prepared:
-        np.add.at(counts, (np.concatenate(([0], labels[:-1])), labels), 1.0)
-    follows = np.log(counts / counts.sum(axis=1, keepdims=True) / (counts.sum(axis=0) / counts.sum())).astype(np.float32)
-    order, random = np.arange(len(prepared)), np.random.default_rng(11)
-    for epoch in range(_EPOCHS):
-        random.shuffle(order)
-        step = np.float32(0.25 / (1.0 + 0.6 * epoch))
-        for sample in order:
-            rows, labels = prepared[sample]
-            logits = weights[rows].sum(axis=1)
-            error = np.exp(logits - logits.max(axis=1, keepdims=True))
-            error /= error.sum(axis=1, keepdims=True)
-            error[np.arange(len(labels)), labels] -= 1.0
-            if np.abs(error).max() > 0.05:
-                np.add.at(weights, rows, (-step * error)[:, None, :])
-        weights[0] = 0.0
-        if epoch >= _EPOCHS - 2:
-            summed += weights
-    return summed / np.float32(2), np.clip(follows, -3.0, 3.0) * np.float32(0.5)
 
 
 def _more(examples: Sequence[Example], lists: Lists) -> list[Example]:
@@ -262,7 +256,7 @@ def _more(examples: Sequence[Example], lists: Lists) -> list[Example]:
     shown = []
     for place, example in enumerate(examples):
         learnt = [span for span in example.spans if span.entity in LEARNT]
-        if learnt or place % 3:
+        if learnt or place % 3 == 0:
             shown.append(example if learnt or place % 2 else _capital(example))
         for turn in range(_VARIANTS if learnt else 0):
             changed = _changed(example, pools, names, random)
@@ -286,9 +280,14 @@ def _changed(example: Example, pools: dict[str, list[str]], names: Sequence[str]
     return Example(text + example.text[end:], example.intent, tuple(spans))
 
 
+def _invented(random: Random) -> str:
+    """Return a first name that is on no list, so that the words around names are learnt too."""
+    return "".join(random.choice(_SYLLABLES) for _ in range(random.randint(2, 3))).title()
+
+
 def _another(entity: str, words: str, pool: Sequence[str], names: Sequence[str], random: Random) -> str:
     if entity == "person_name" and names:
-        first = random.choice(names).title()
+        first = random.choice(names).title() if random.random() < 0.6 else _invented(random)
         return f"{first} {random.choice(_SURNAMES)}" if " " in words else first
     if entity == "company" and random.random() < 0.7:
         return random.choice(_STEMS) + random.choice(_ENDS).rstrip(" ")

@@ -1,16 +1,18 @@
 """From a message to an intent and entities, trained from `nlu.yml` when the assistant is loaded."""
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
 from bot import intents, patterns, tagger
 from bot.dialogue import Entity, Parse
-from bot.intents import Floats, IntentModel
+from bot.intents import IntentModel
 from bot.language import language
-from bot.nlu_files import NluData
+from bot.nlu_files import Example, NluData
 from bot.patterns import Found
+from bot.softmax import Floats, shares
 from bot.tagger import Lists, Tagger
 from bot.words import Speller, Token, plain, tokens
 
@@ -18,6 +20,8 @@ FALLBACK = "nlu_fallback"
 _LONGEST = 2000
 _ANSWERS = ("inform",)
 _PULL = 1.6
+_ODDS = 0.3
+_ANYWHERE = frozenset(("email", "phone", "company_size", "budget"))
 _NAMES = ("industry", "first_name")
 
 
@@ -62,6 +66,7 @@ class Understanding:
     phrases: Phrases
     speller: Speller
     synonyms: dict[str, str]
+    seen_with: dict[str, frozenset[str]]
     threshold: float = 0.3
     margin: float = 0.0
     language: str = "en"
@@ -71,21 +76,32 @@ class Understanding:
         """Train on `data`; takes a fraction of a second for two thousand examples."""
         phrases = Phrases.of(data)
         read = [(example, *_read(example.text)) for example in data.examples]
+        with ThreadPoolExecutor(1) as pool:
+            # numpy lets go of the interpreter while it sums, so the two fits share two cores.
+            fitting = pool.submit(tagger.train, data.examples, _lists(data), patterns.find)
+            model = cls._learn(read, phrases)
+            names = fitting.result()
         speller = Speller.of([w for _, words, _, _ in read for w in words] + " ".join(phrases.lists).split())
-        shown = []
-        for example, words, parts, found in read:
-            seen = intents.features(words, [*phrases.hits(words), *_marks(found)], "?" in example.text)
-            shown.append((seen, example.intent))
         return cls(
-            intents.train(shown),
-            tagger.train(data.examples, _lists(data), patterns.find),
+            model,
+            names,
             phrases,
             speller,
             data.synonyms,
+            _seen_with(data),
             threshold,
             margin,
             language,
         )
+
+    @staticmethod
+    def _learn(read: Iterable[tuple[Example, list[str], list[Token], list[Found]]], phrases: Phrases) -> IntentModel:
+        shown = []
+        for example, words, parts, found in read:
+            named = _whole(parts, [(span.start, span.end, span.entity) for span in example.spans])
+            marks = [*phrases.hits(words), *_marks(found), *named]
+            shown.append((intents.features(words, marks, "?" in example.text), example.intent))
+        return intents.train(shown)
 
     def parse(self, text: str, asked: str | None = None) -> Parse:
         """Return intent, ranking and entities of `text`.
@@ -97,33 +113,41 @@ class Understanding:
         words, parts, found = _read(shown)
         words = [self.speller.correct(word) for word in words]
         spoken = language(shown) if self.language == "en" else self.language
-        entities = self._entities(shown, parts, found)
         if not words or not self.model.names:
-            return Parse(text, FALLBACK, 1.0, ((FALLBACK, 1.0),), entities, spoken)
-        seen = intents.features(words, [*self.phrases.hits(words), *_marks(found)], "?" in shown)
+            return Parse(text, FALLBACK, 1.0, ((FALLBACK, 1.0),), (), spoken)
+        learnt = self.tagger.tag(shown, parts, found)
+        named = _whole(parts, [item for item, _ in learnt])
+        seen = intents.features(words, [*self.phrases.hits(words), *_marks(found), *named], "?" in shown)
         logits = self.model.scores(seen)
         if asked:
-            logits = self._expecting(logits, words, entities, "?" in shown)
-        ranking = self._ranking(intents.softmax(logits))
+            logits = self._expecting(logits, words, found, "?" in shown)
+        odds = shares(logits)
+        ranking = self._ranking(odds)
+        entities = self._entities(shown, found, learnt, odds)
         if spoken != self.language or _unsure(ranking, self.threshold, self.margin):
             ranking = [(FALLBACK, 1.0 - ranking[0][1] if spoken == self.language else 1.0), *ranking]
         return Parse(text, ranking[0][0], ranking[0][1], tuple(ranking), entities, spoken)
 
-    def _expecting(self, logits: Floats, words: Sequence[str], entities: Sequence[Entity], asks: bool) -> Floats:
+    def _expecting(self, logits: Floats, words: Sequence[str], found: Sequence[Found], asks: bool) -> Floats:
         """Lean towards an answer, the more so the less the message looks like a question of its own."""
-        pull = _PULL + (0.8 if entities else 0.0) - (1.6 if asks or words[0] in _ASKING else 0.0)
+        pull = _PULL + (0.8 if found else 0.0) - (1.6 if asks or words[0] in _ASKING else 0.0)
         leaning = logits.copy()
         for name in _ANSWERS:
             if name in self.model.names:
                 leaning[self.model.names.index(name)] += np.float32(pull)
         return leaning
 
-    def _ranking(self, shares: Floats) -> list[tuple[str, float]]:
-        order = np.argsort(-shares)[:10]
-        return [(self.model.names[int(place)], float(shares[place])) for place in order]
+    def _ranking(self, odds: Floats) -> list[tuple[str, float]]:
+        order = np.argsort(-odds)[:10]
+        return [(self.model.names[int(place)], float(odds[place])) for place in order]
 
-    def _entities(self, text: str, parts: Sequence[Token], found: Sequence[Found]) -> tuple[Entity, ...]:
-        learnt = self.tagger.tag(text, parts, found)
+    def _entities(
+        self, text: str, found: Sequence[Found], learnt: Sequence[tuple[Found, float]], odds: Floats
+    ) -> tuple[Entity, ...]:
+        """Return what is named in the text, leaving out what nobody names who means what this message means."""
+        likely = {name: float(share) for name, share in zip(self.model.names, odds, strict=True) if share > 0.02}
+        found = [item for item in found if item.entity in _ANYWHERE or self._fits(item.entity, likely)]
+        learnt = [(item, share) for item, share in learnt if self._fits(item.entity, likely)]
         covered = [(item.start, item.end) for item, _ in learnt]
         kept = [(f, 1.0) for f in found if not any(start <= f.start and f.end <= end for start, end in covered)]
         return tuple(
@@ -137,6 +161,10 @@ class Understanding:
             )
             for item, share in sorted([*kept, *learnt])
         )
+
+
+    def _fits(self, entity: str, likely: dict[str, float]) -> bool:
+        return sum(share for intent, share in likely.items() if entity in self.seen_with.get(intent, ())) > _ODDS
 
 
 _ASKING = frozenset("what how who when where why which can could do does is are will would may".split())
@@ -171,6 +199,20 @@ def _without_greeting(words: list[str]) -> list[str]:
     if len(words) > 3 and words[0] in _GREETINGS:
         return words[2:] if words[1] == "there" else words[1:]
     return words
+
+
+def _seen_with(data: NluData) -> dict[str, frozenset[str]]:
+    """Return for each intent the entities that its examples have."""
+    found: dict[str, set[str]] = {}
+    for example in data.examples:
+        found.setdefault(example.intent, set()).update(span.entity for span in example.spans)
+    return {intent: frozenset(entities) for intent, entities in found.items()}
+
+
+def _whole(parts: Sequence[Token], named: Iterable[tuple[int, int, str]]) -> list[str]:
+    """Return a mark for a name that is most of what a message says."""
+    total = sum(token.end - token.start for token in parts)
+    return [f"only {entity}" for start, end, entity in named if entity in tagger.LEARNT and (end - start) > 0.7 * total]
 
 
 def _marks(found: Iterable[Found]) -> list[str]:

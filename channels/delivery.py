@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
+from functools import partial
 from random import Random
 
 import orjson
 import structlog
 
 from channels.deciding import Verdict, decide
+from channels.links import Tracked, track
 from channels.messages import PRIORITY, Attempt, Check, Message, write
 from channels.context import context_of
 from channels.rendering import Rendered, Unrenderable, as_html, render
@@ -16,6 +18,7 @@ from channels.retry import ATTEMPTS, retry_at
 from channels.sending import Later, Outgoing, Refused, Sender, SendOutcome, Sent, Uncertain
 from channels.states import WAITING, State
 from channels.templates import TemplateCatalog
+from channels.tracking import Addresses
 from tracker import review
 from tracker.errors import Fault
 from tracker.events import Channel, EventType, Happening
@@ -48,14 +51,14 @@ class Delivery:
         provider_timeout: float = 15,
         retry_base: float = 30,
         random: Random | None = None,
-        unsubscribe_url: Callable[[str, str], str] = lambda person_id, message_id: "",
+        addresses: Addresses,
     ):
-        """Args: senders: a channel without one is off, and its messages wait. unsubscribe_url: (person, message) → URL."""
+        """Args: senders: a channel without one is off, and its messages wait. addresses: what goes into messages."""
         self._recorder, self._store, self._templates = recorder, recorder.store, templates
         self._senders = senders
         self._lease = provider_timeout + 10
         self._retry_base, self._random = retry_base, random or Random()
-        self._unsubscribe_url = unsubscribe_url
+        self._addresses = addresses
 
     async def work(self) -> int:
         """Send what is due, replies first, and return how many messages were looked at."""
@@ -103,12 +106,21 @@ class Delivery:
             )
             return await self._store.commit(write(found, held))
         try:
-            rendered = await self._rendered(found.id, message, loaded)
+            tracked = await self._rendered(found.id, message, loaded)
         except Unrenderable as error:
             return await self._unrenderable(found, verdict, error)
-        await self._send(found, message, loaded, verdict, rendered)
+        await self._send(found, message, loaded, verdict, tracked)
 
-    async def _rendered(self, id: str, message: Message, loaded: Loaded) -> Rendered:
+    async def _rendered(self, id: str, message: Message, loaded: Loaded) -> Tracked:
+        """Return what is sent; a mail's links are tracked. Raises: Unrenderable."""
+        rendered = await self._words(id, message, loaded)
+        if message.channel is not Channel.EMAIL:
+            return Tracked(rendered, ())
+        unsubscribe = self._addresses.unsubscribe(id)
+        pixel = self._addresses.pixel(id)
+        return track(rendered, link=partial(self._addresses.link, id), pixel=pixel, keep=frozenset({unsubscribe}))
+
+    async def _words(self, id: str, message: Message, loaded: Loaded) -> Rendered:
         """Raises: Unrenderable."""
         if message.template_id is None:
             text = message.text or ""
@@ -116,17 +128,21 @@ class Delivery:
         content = await self._templates.content(message.template_id, message.channel, message.product_id)
         if content is None:
             raise Unrenderable(Fault("template_id", f"there is no {message.channel} template {message.template_id!r}"))
-        variables, url = orjson.loads(message.variables), self._unsubscribe_url(loaded.person_id, id)
+        variables, url = orjson.loads(message.variables), self._addresses.unsubscribe(id)
         return render(content, context_of(loaded, variables, url, now=self._recorder.clock()))
 
     async def _send(
-        self, found: Document, message: Message, loaded: Loaded, verdict: Verdict, rendered: Rendered
+        self, found: Document, message: Message, loaded: Loaded, verdict: Verdict, tracked: Tracked
     ) -> None:
         """Commit `sending`, guarded by what the decision read, then call the provider, then settle."""
         now = self._recorder.clock()
         checks = (*verdict.checks, Check(check="template", input=message.template_id or "text", outcome="ok"))
         sending = message.moved(
-            State.SENDING, at=instant(now), decision=checks, lease_until=later(now, seconds=self._lease)
+            State.SENDING,
+            at=instant(now),
+            decision=checks,
+            lease_until=later(now, seconds=self._lease),
+            links=tracked.links,
         )
         await self._store.commit(
             write(found, sending),
@@ -137,10 +153,10 @@ class Delivery:
         outgoing = Outgoing(
             message_id=found.id,
             to=verdict.address,
-            content=rendered,
+            content=tracked.content,
             sender=sender.from_ if sender else None,
             reply_to=sender.reply_to if sender else None,
-            unsubscribe_url=self._unsubscribe_url(loaded.person_id, found.id),
+            unsubscribe_url=self._addresses.unsubscribe(found.id) if message.channel is Channel.EMAIL else "",
         )
         outcome = await self._senders[message.channel].send(outgoing)
         await self.settle(found.id, outcome)

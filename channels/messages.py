@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
+from channels.machines import Hit
 from channels.states import WAITING, State, may_follow
 from tracker.events import Channel
 from tracker.model import Document, Output
@@ -70,6 +71,10 @@ class Message(Document, frozen=True, kw_only=True):
     lease_until: Instant | None = None
     failover_of: str | None = None
     failover_to: str | None = None
+    links: tuple[str, ...] = ()
+    """Where the tracked links of the message lead, by number."""
+    hits: tuple[Hit, ...] = ()
+    """The last links followed."""
 
     def moved(self, to: State, *, at: Instant, **changes: Any) -> "Message":
         """Return the message in state `to`. Raises: ValueError: the table does not allow it."""

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 import msgspec
 from pydantic import Field, model_validator
 
+from channels.links import check_schemes
 from channels.rendering import Content, Unrenderable, html_of, render, sample_context
 from tracker.errors import Invalid, NotFound
 from tracker.events import Channel
@@ -154,7 +155,7 @@ def _checked(given: NewTemplate) -> Content:
     try:
         html = html_of(given.mjml) if given.mjml else given.html
         content = Content(subject=given.subject, text=given.text, html=html, variables=given.variables)
-        render(content, sample_context({}))
+        check_schemes(render(content, sample_context({})).html or "")
     except Unrenderable as error:
         raise Invalid("the template does not render", error.fault) from error
     return content

@@ -15,6 +15,8 @@ from channels.outbox import OutboxSender
 from channels.routes import ChannelRoutes
 from channels.sending import Sender
 from channels.templates import TemplateCatalog
+from channels.tokens import Tokens
+from channels.tracking import Addresses, TrackingRoutes
 from config.operation import OperationRoutes, Traffic
 from config.problems import edge
 from config.schedule import Schedule, Worker
@@ -29,6 +31,7 @@ from tracker.keys import Keys
 from tracker.reading import Source
 from tracker.recorder import Recorder
 from tracker.routes.leads import LeadRoutes
+from tracker.routes.persons import PersonRoutes
 from tracker.routes.products import ProductRoutes
 from tracker.routes.review import ReviewRoutes
 from tracker.store.port import Store
@@ -87,12 +90,20 @@ async def open_store(settings: Settings) -> Store:
 
 
 def build(
-    settings: Settings, store: Store, *, outbox: Path | None = None, clock: Callable[[], datetime] = now
+    settings: Settings,
+    store: Store,
+    *,
+    secrets: Sequence[str],
+    base_url: str,
+    outbox: Path | None = None,
+    clock: Callable[[], datetime] = now,
 ) -> Server:
     """Make a server around an open store.
 
-    Args: outbox: where channels without settings write their messages; None: they are off.
+    Args: secrets: the first signs links, all verify. base_url: how the world reaches the server. outbox: where channels
+    without settings write their messages; None: they are off.
     """
+    tokens = Tokens(secrets)
     senders = make_senders(settings, outbox)
     templates = TemplateCatalog(store)
     catalog = Catalog(store, templates)
@@ -110,6 +121,7 @@ def build(
         senders,
         provider_timeout=settings.provider_timeout,
         retry_base=settings.retry_base_seconds,
+        addresses=Addresses(base_url, tokens),
     )
     worker = Worker(delivery.work)
     keys = Keys(store, seed=settings.api_key)
@@ -119,9 +131,13 @@ def build(
         "tracker": [
             *LeadRoutes(recorder, timeline=[Source(MESSAGES_BY_LEAD, "message", told)]).routes(),
             *ProductRoutes(catalog).routes(),
+            *PersonRoutes(recorder).routes(),
             *ReviewRoutes(store).routes(),
         ],
-        "channels": ChannelRoutes(recorder, templates, open_channels=frozenset(senders)).routes(),
+        "channels": [
+            *ChannelRoutes(recorder, templates, open_channels=frozenset(senders)).routes(),
+            *TrackingRoutes(recorder, tokens).routes(),
+        ],
         "n8n": IngestRoutes(ingestion, secret=settings.ingest_secret).routes(),
         "operation": operation.routes(),
     }

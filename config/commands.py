@@ -9,6 +9,7 @@ import secrets
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import structlog
 import uvloop
@@ -18,6 +19,7 @@ from tracker.errors import Fault, LeadlineError
 from tracker.store.port import Store
 
 KEY_FILE = "api_key"
+SECRET_FILE = "secret"
 
 
 class UsageError(WrongSettings):
@@ -48,12 +50,23 @@ def _with_key(settings: Settings, host: str) -> Settings:
             "no API key",
             Fault("LEADLINE_API_KEY", f"wants a key of 16 characters or more, since {host} is not only this machine"),
         )
-    path = settings.data / KEY_FILE
+    return settings.model_copy(update={"api_key": _kept(settings.data / KEY_FILE, prefix="ll_")})
+
+
+def _secrets(settings: Settings) -> list[str]:
+    """Return what signs links, newest first; without a setting one is made and kept."""
+    if settings.secret is not None:
+        return [part.strip() for part in settings.secret.split(",")]
+    return [_kept(settings.data / SECRET_FILE)]
+
+
+def _kept(path: Path, *, prefix: str = "") -> str:
+    """Return the secret in a file that only its owner can read, made at the first time."""
     if not path.exists():
-        settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.touch(mode=0o600)
-        path.write_text(f"ll_{secrets.token_urlsafe(32)}\n")
-    return settings.model_copy(update={"api_key": path.read_text().strip()})
+        path.write_text(f"{prefix}{secrets.token_urlsafe(32)}\n")
+    return path.read_text().strip()
 
 
 def _is_loopback(host: str) -> bool:
@@ -73,7 +86,8 @@ async def _serve(settings: Settings, arguments: argparse.Namespace) -> None:
 
     store = await open_store(settings)
     outbox = settings.data / "outbox" if arguments.demo else None
-    server = build(settings, store, outbox=outbox)
+    base_url = settings.public_url or f"http://{arguments.host}:{arguments.port}"
+    server = build(settings, store, secrets=_secrets(settings), base_url=base_url, outbox=outbox)
     products = await seed(server.catalog, server.templates) if arguments.demo else []
     runner = web.AppRunner(server.app, access_log=None, shutdown_timeout=10, handle_signals=False)
     stopping = asyncio.Event()

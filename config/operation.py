@@ -8,14 +8,14 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from config.docs_page import STYLE, docs_page
+from config.docs_page import docs_page
 from tracker.model import Output
 from tracker.openapi import describe
+from tracker.pages import HEADERS, STYLE_PATH, style
 from tracker.store.port import Store, StoreError
 from tracker.web import Answer, Call, Media, Route
 
 METRICS = "text/plain; version=0.0.4; charset=utf-8"
-CSP = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
 class Alive(Output):
@@ -68,7 +68,7 @@ class OperationRoutes:
             Route("GET", "/metrics", None, self.metrics, "Prometheus metrics", {200: Media("text/plain")}),
             Route("GET", "/openapi.json", None, self.openapi, "This description", {200: None}),
             Route("GET", "/docs", None, self.docs, "This description, to read", {200: Media("text/html")}),
-            Route("GET", "/docs.css", None, self.style, "Its style", {200: Media("text/css")}),
+            Route("GET", STYLE_PATH, None, self.style, "The style of every page", {200: Media("text/css")}),
         ]
 
     def describe(self, routes: Sequence[Route]) -> None:
@@ -95,8 +95,7 @@ class OperationRoutes:
         return Answer(body=self._described)
 
     async def docs(self, call: Call[None, Any]) -> Answer:
-        headers = {"Content-Security-Policy": CSP, "X-Content-Type-Options": "nosniff"}
-        return Answer(body=self._page.encode(), content_type="text/html; charset=utf-8", headers=headers)
+        return Answer(body=self._page.encode(), content_type="text/html; charset=utf-8", headers=HEADERS)
 
     async def style(self, call: Call[None, Any]) -> Answer:
-        return Answer(body=STYLE.encode(), content_type="text/css; charset=utf-8")
+        return Answer(body=style(), content_type="text/css; charset=utf-8")

@@ -98,6 +98,12 @@ class MongoServer:
         return False
 
 
+@pytest.fixture
+def unused_port() -> int:
+    """A port on which nobody listens."""
+    return free_port()
+
+
 @pytest.fixture(scope="session")
 def memory_folder() -> Iterator[Path]:
     """A folder on a disk without a disk, where there is one: what is synced there costs nothing."""
@@ -134,6 +140,15 @@ def start_mongo(memory_folder: Path) -> Iterator[Callable[..., MongoServer]]:
     for server in servers:
         server.stop(kill=True)
         shutil.rmtree(server.folder)
+
+
+@pytest.fixture(scope="session")
+def spare_mongo_url(memory_folder: Path) -> Iterator[str]:
+    """The URL of a MongoDB for tests that leave transactions open, which would hold up whoever drops a database."""
+    server = MongoServer(memory_folder / "spare-mongo")
+    server.start()
+    yield server.url
+    server.stop(kill=True)
 
 
 @pytest.fixture(scope="session")

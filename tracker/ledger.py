@@ -76,6 +76,13 @@ def _scored(happening: Happening, lead_id: str, product_id: str, config: Product
     )
 
 
+def rescored(event: Event, config: ProductConfig, *, machine: bool) -> Event:
+    """Return an event of the ledger as it counts when it was, or was not, a machine's."""
+    slot = orjson.loads(event.metadata).get("slot")
+    impact, rule = score(event.event_type, config.scoring_rules, slot=slot, machine=machine)
+    return event.but(machine=machine, score_impact=impact, rule=rule)
+
+
 def earned(stage: Stage, total: int, event: Event, config: ProductConfig, *, goal: str | None = None) -> Stage:
     """Return the furthest stage that the lead has earned with `event`; its own when the event earns nothing."""
     if config.stage_policy == "n8n" or event.machine:

@@ -15,11 +15,13 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    ValidationError,
     ValidationInfo,
     WithJsonSchema,
 )
 from ulid import ULID
 
+from tracker.errors import Fault
 from tracker.times import Instant, instant, now
 
 
@@ -51,6 +53,14 @@ class Output(BaseModel):
     """An answer."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def faults(error: ValidationError) -> tuple[Fault, ...]:
+    """Return everything that is wrong with an input, each with its path."""
+    return tuple(
+        Fault("/".join(str(part) for part in e["loc"]), e["msg"].removeprefix("Value error, "))
+        for e in error.errors(include_url=False, include_context=False, include_input=False)
+    )
 
 
 def new_id() -> str:

@@ -138,7 +138,7 @@ async def explained_score(store: Store, lead_id: str, lead: Lead, config: Produc
     async for document in everything(store, EVENTS_BY_LEAD, lead_id):
         event = Event.read(document.body)
         total += event.score_impact
-        by_type[event.event_type] = by_type.get(event.event_type, 0) + event.score_impact
+        by_type[str(event.event_type)] = by_type.get(str(event.event_type), 0) + event.score_impact
         by_day[event.timestamp[:10]] = by_day.get(event.timestamp[:10], 0) + event.score_impact
     thresholds = {"engaged": config.engaged_threshold, "qualified": config.scoring_rules.qualification_threshold}
     return {

@@ -7,9 +7,9 @@ from typing import NamedTuple
 from tracker import consent
 from tracker.catalog import Catalog, check_version
 from tracker.errors import NotFound
-from tracker.events import Happening
+from tracker.events import Event, Happening
 from tracker.lead import Lead, StageChange
-from tracker.ledger import counters, entries, fold
+from tracker.ledger import counters, entries, fold, rescored
 from tracker.logins import person_changes
 from tracker.model import new_id
 from tracker.person import Person
@@ -136,6 +136,34 @@ class Recorder:
             settled=effect.settled,
         )
         return Decision(Recorded(False, sum(e.score_impact for e in folded.events), folded.lead), changes, [facts])
+
+    async def reclassify(self, event_key: str, *, machine: bool) -> Event:
+        """Say whether an event was a machine's, and count it anew.
+
+        Raises: NotFound: no such event.
+        """
+
+        async def read() -> tuple[Loaded, Document]:
+            (found,) = await self.store.get(Kind.LEAD_EVENTS, event_key)
+            if found is None:
+                raise NotFound(f"there is no event {event_key}")
+            return await self.load(found.body["lead_id"]), found
+
+        def decide(known: tuple[Loaded, Document]) -> Decision[Event]:
+            loaded, found = known
+            before = Event.read(found.body)
+            if before.machine == machine:
+                return Decision(before)
+            after = rescored(before, loaded.config.config, machine=machine)
+            gained = after.score_impact - before.score_impact
+            lead = loaded.lead.but(score=loaded.lead.score + gained, updated_at=instant(self.clock()))
+            changes = [
+                Replace(Kind.LEAD_EVENTS, found.id, found.version, after.body()),
+                Replace(Kind.LEADS, loaded.id, loaded.version, lead.body()),
+            ]
+            return Decision(after, changes)
+
+        return await run(self.store, read, decide)
 
     async def settle(self, lead_id: str, effect: EffectOf) -> None:
         """Commit what `effect` decides on a lead although nothing happened that the ledger counts.

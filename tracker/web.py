@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, ValidationError
 from tracker.errors import Fault, Invalid, Malformed, NotFound, UnsupportedMedia
 from tracker.idempotency import Once
 from tracker.keys import Keys, Principal, Scope
-from tracker.model import Input
+from tracker.model import Input, faults
 from tracker.store.port import Cursor, Duplicate, Page, Store
 from tracker.store.schema import Kind
 from tracker.unit import Record
@@ -242,13 +242,6 @@ def validated(model: type[ModelT], value: Any, detail: str) -> ModelT:
         return model.model_validate(value)
     except ValidationError as error:
         raise Invalid(detail, *faults(error)) from error
-
-
-def faults(error: ValidationError) -> tuple[Fault, ...]:
-    return tuple(
-        Fault("/".join(str(part) for part in e["loc"]), e["msg"].removeprefix("Value error, "))
-        for e in error.errors(include_url=False, include_context=False, include_input=False)
-    )
 
 
 def listed(page: Page, items: Sequence[Any]) -> Answer:

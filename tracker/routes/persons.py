@@ -1,0 +1,99 @@
+"""Persons over HTTP: consent."""
+
+from typing import Any
+
+from tracker.errors import NotFound
+from tracker.events import Channel
+from tracker.keys import Scope
+from tracker.model import Input, Line, Output, PastTime
+from tracker.person import Consent, ConsentStatus, Person
+from tracker.recorder import Recorder
+from tracker.store.port import Document, Replace
+from tracker.store.schema import Kind
+from tracker.times import Instant, instant
+from tracker.unit import Decision, run
+from tracker.web import Answer, Call, Route
+
+
+class ConsentGiven(Input):
+    status: ConsentStatus
+    basis: Line | None = None
+    source: Line | None = None
+    at: PastTime | None = None
+
+
+class ConsentChange(Input):
+    """Channels left out keep their consent."""
+
+    email: ConsentGiven | None = None
+    whatsapp: ConsentGiven | None = None
+
+
+class ConsentKept(Output):
+    status: ConsentStatus
+    basis: str | None
+    source: str | None
+    at: Instant | None
+
+
+class SuppressionView(Output):
+    channel: Channel
+    reason: str
+    at: Instant
+    scope: str
+
+
+class ConsentView(Output):
+    email: ConsentKept
+    whatsapp: ConsentKept
+    suppressed: list[SuppressionView]
+
+
+class PersonRoutes:
+    def __init__(self, recorder: Recorder):
+        self._store, self._clock = recorder.store, recorder.clock
+
+    def routes(self) -> list[Route]:
+        path = "/persons/{id}/consent"
+        return [
+            Route("GET", path, Scope.LEADS_READ, self.get, "What a person allows", {200: ConsentView}),
+            Route("PUT", path, Scope.LEADS_WRITE, self.put, "Record what a person allows", {200: ConsentView},
+                  body=ConsentChange),
+        ]  # fmt: skip
+
+    async def get(self, call: Call[None, Any]) -> Answer:
+        return Answer(body=_view(Person.read((await self._found(call.path["id"])).body)))
+
+    async def put(self, call: Call[ConsentChange, Any]) -> Answer:
+        at = instant(self._clock())
+
+        def decide(found: Document) -> Decision[Person]:
+            person = Person.read(found.body)
+            changes = {
+                f"{channel}_consent": Consent(
+                    status=given.status, basis=given.basis, source=given.source or "api", at=given.at or at
+                )
+                for channel, given in (("email", call.body.email), ("whatsapp", call.body.whatsapp))
+                if given is not None
+            }
+            after = person.updated(changes, at=at)
+            if after is person:
+                return Decision(person)
+            return Decision(after, [Replace(Kind.PERSONS, found.id, found.version, after.body())])
+
+        return Answer(body=_view(await run(self._store, lambda: self._found(call.path["id"]), decide)))
+
+    async def _found(self, id: str) -> Document:
+        (found,) = await self._store.get(Kind.PERSONS, id)
+        if found is None:
+            raise NotFound(f"there is no person {id}")
+        return found
+
+
+def _view(person: Person) -> dict[str, Any]:
+    body = person.body()
+    return {
+        "email": body["email_consent"],
+        "whatsapp": body["whatsapp_consent"],
+        "suppressed": body["suppressions"],
+    }
