@@ -117,5 +117,3 @@ def _notes(domain: Domain, data: NluData) -> Iterable[str]:
         for mapping in slot.mappings:
             if mapping.type == "from_entity" and mapping.entity not in domain.entities:
                 yield f"slot {slot.name!r} waits for entity {mapping.entity!r}, which is not in the domain"
-
-

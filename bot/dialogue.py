@@ -37,12 +37,14 @@ class Message:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Json]) -> Self:
-        return cls(str(data.get("text") or ""), tuple(Button(b["title"], b["payload"]) for b in data.get("buttons", ())))
+        return cls(
+            str(data.get("text") or ""), tuple(Button(b["title"], b["payload"]) for b in data.get("buttons", ()))
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """A span of the text (`start` to `end`, in characters) and what it is; `value` is the words or a synonym's value."""
+    """Characters `start` to `end` of the text and what they are; `value` is the words, or a synonym's value."""
 
     entity: str
     value: Json
@@ -63,7 +65,7 @@ class Entity:
 
 @dataclass(frozen=True, slots=True)
 class Parse:
-    """What a text was understood as. `ranking` holds (intent, probability), best first; `language` is an ISO 639 code."""
+    """What a text means. `ranking` holds (intent, probability), best first; `language` is an ISO 639 code."""
 
     text: str
     intent: str

@@ -7,14 +7,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from bot.listed import listed
 from bot.located import Rows, Table, plain, rows_at, table_at
 
 MAPPINGS = ("from_entity", "from_intent", "from_text", "custom")
 SLOT_TYPES = ("text", "bool", "float", "list", "any", "categorical")
 DEFAULT_ACTIONS = frozenset(
-    "action_listen action_restart action_session_start action_default_fallback action_two_stage_fallback "
-    "action_deactivate_loop action_extract_slots action_back action_default_ask_affirmation "
-    "action_default_ask_rephrase action_validate_slot_mappings".split()
+    listed(
+        "action_listen action_restart action_session_start action_default_fallback action_two_stage_fallback "
+        "action_deactivate_loop action_extract_slots action_back action_default_ask_affirmation "
+        "action_default_ask_rephrase action_validate_slot_mappings"
+    )
 )
 DEFAULT_INTENTS = ("restart", "back", "session_start", "out_of_scope", "nlu_fallback")
 REQUESTED_SLOT = "requested_slot"

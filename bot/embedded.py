@@ -172,10 +172,10 @@ class EmbeddedEngine:
             ]
             latest = list({event["name"]: event for event in heard}.values())
             checked = await self._validate(talk, name, latest, outcome)
-            if active and listens and talk.slots.get(REQUESTED_SLOT) and not running.answers_something(checked):
-                if not _is_rejected(checked):
-                    talk.rejected = talk.just_rejected = True
-                    return
+            unanswered = active and listens and talk.slots.get(REQUESTED_SLOT) is not None
+            if unanswered and not running.answers_something(checked) and not _is_rejected(checked):
+                talk.rejected = talk.just_rejected = True
+                return
             outcome += checked
             if not _is_rejected(checked):
                 outcome += await self._ask(talk, name, outcome)
@@ -248,7 +248,7 @@ class EmbeddedEngine:
         ]
 
 
-def _restart(talk: Conversation, start: State) -> None:
+def _restart(talk: Conversation, _: State) -> None:
     said = running.utter(talk, "utter_restart", talk.slots)
     talk.apply({"event": "restart"})
     talk.wants.append(Want("restart"))
@@ -260,7 +260,7 @@ def _give_up(talk: Conversation, start: State) -> None:
     talk.return_to(start)
 
 
-def _back(talk: Conversation, start: State) -> None:
+def _back(talk: Conversation, _: State) -> None:
     _take(talk, [*running.utter(talk, "utter_back", talk.slots)])
     talk.return_to(State.from_json(talk.past[-1]) if talk.past else State())
     talk.past = talk.past[:-1]
@@ -268,12 +268,12 @@ def _back(talk: Conversation, start: State) -> None:
         talk.executed(LISTEN)
 
 
-def _leave_form(talk: Conversation, start: State) -> None:
+def _leave_form(talk: Conversation, _: State) -> None:
     talk.executed("action_deactivate_loop")
     _take(talk, [{"event": "active_loop", "name": None}, forms.slot_event(REQUESTED_SLOT, None)])
 
 
-def _new_session(talk: Conversation, start: State) -> None:
+def _new_session(talk: Conversation, _: State) -> None:
     talk.begin(keep_slots=talk.domain.carry_over)
 
 

@@ -1,7 +1,9 @@
 """What a message means: a softmax over words, word pairs, stems, letters and the assistant's word lists."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -11,23 +13,32 @@ from bot.words import stem
 # How much each kind of feature counts: words, pairs, stems, letters, lists, and the form of the message.
 _KINDS = {"w": 1.0, "b": 0.8, "s": 0.6, "c": 0.4, "l": 1.0, "n": 0.6}
 _RIDGE = 8e-6
-_STEPS = 15
+_STEPS = 11
 
 
-def features(words: Sequence[str], lists: Iterable[str], asks: bool) -> list[str]:
+_FREQUENT = 25
+
+
+def frequent(messages: Iterable[Sequence[str]]) -> frozenset[str]:
+    """Return the words that are in so many messages that their letters tell nothing more."""
+    counts = Counter(word for words in messages for word in words)
+    return frozenset(word for word, count in counts.items() if count >= _FREQUENT)
+
+
+def features(words: Sequence[str], lists: Iterable[str], asks: bool, known: frozenset[str]) -> list[str]:
     """Return the names of what is seen in a message, each once.
 
     Args:
         words: plain words in order. lists: word lists that have a hit. asks: it has a question mark.
+        known: frequent words, which count as words only.
     """
     found = [f"w{word}" for word in words]
     edged = ("^", *words, "$")
-    found += [f"b{left} {right}" for left, right in zip(edged, edged[1:], strict=False)]
+    found += [f"b{left} {right}" for left, right in pairwise(edged)]
     found += [f"l{name}" for name in lists]
+    found += [f"s{stem(word)}" for word in words if len(word) >= 3]
     for word in words:
-        if word[0] != "#":
-            if len(word) >= 3:
-                found.append(f"s{stem(word)}")
+        if word[0] != "#" and word not in known:
             padded = f"<{word}>"
             found += [f"c{padded[i : i + 3]}" for i in range(len(padded) - 2)]
             found += [f"c{padded[i : i + 4]}" for i in range(len(padded) - 3)]

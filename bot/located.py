@@ -78,7 +78,7 @@ class _Builder:
             rows.extend(self.build(item) for item in node.value)
             rows.lines = [item.start_mark.line + 1 for item in node.value]
             return rows
-        return self.scalars.construct_object(node)  # type: ignore[no-untyped-call]
+        return self.scalars.construct_object(node)
 
     def _table(self, node: yaml.MappingNode) -> Table:
         table = Table(self.file, node.start_mark.line + 1)

@@ -18,7 +18,8 @@ _UNITS = (
     "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|"
     "eighteen|nineteen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety"
 )
-_WORDS = rf"(?:(?:a|{_UNITS})[- ])?(?:(?:{_UNITS}|hundred|thousand|dozen)(?:[- ](?:and )?)?)*(?:{_UNITS}|hundred|thousand|dozen)"
+_WORD = rf"(?:{_UNITS}|hundred|thousand|dozen)"
+_WORDS = rf"(?:(?:a|{_UNITS})[- ])?(?:{_WORD}(?:[- ](?:and )?)?)*{_WORD}"
 _ABOUT = r"(?:(?:about|around|approximately|approx\.?|roughly|some|circa|ca\.?|nearly|almost|over|under|up to|at least|"
 _ABOUT += r"more than|less than|fewer than|close to|like|only|just|now|currently|maybe|probably|~|≈|<|>)\s*)*"
 _RANGE = r"(?:\s*(?:-|–|to)\s*(?:" + _DIGITS + r"))?"
@@ -34,7 +35,8 @@ _SIZES = [
     for pattern in (
         rf"\bbetween {_BETWEEN}\s+{_KIND}{_PEOPLE}\b",
         rf"(?<![\w.$€£]){_SIZE}\+?(?:\s*-\s*|\s+|\+\s*){_KIND}{_PEOPLE}\b",
-        rf"\b(?<!sales )(?<!marketing )(?<!support )(?<!dev )(?:team|company|firm|org(?:ani[sz]ation)?|agency|startup|shop|"
+        r"\b(?<!sales )(?<!marketing )(?<!support )(?<!dev )(?:team|company|firm|org(?:ani[sz]ation)?|agency|"
+        r"startup|shop|"
         rf"staff|business|workforce|crew|headcount|size|group)(?: size)?\s*(?:of|is|=|:|at)?\s+{_ABOUT}{_SIZE}"
         r"(?!\s*(?:%|months?|weeks?|days?|years?|hours?|min|leads?|users?|customers?|dollars|euros|usd|eur|k\b))\b",
         rf"\bwe(?:'|’| a)?re\s+{_ABOUT}{_SIZE}(?=\s*(?:$|[.,;!]|now\b|in total|and\b|in\b|at\b))",
@@ -42,17 +44,23 @@ _SIZES = [
         r"\b(?P<v>just me|only me|just myself|only myself|just the two of us)\b",
     )
 ]
-_MONEY = r"(?:us dollars?|dollars?|usd|euros?|eur|pounds?|gbp|bucks?|quid|chf|francs?|cad|aud|inr|rupees?|sek|pln|yen|€|£|\$)"
+_MONEY = (
+    r"(?:us dollars?|dollars?|usd|euros?|eur|pounds?|gbp|bucks?|quid|chf|francs?|cad|aud|inr|rupees?|sek|pln|yen|"
+    r"€|£|\$)"
+)
 _SCALE = r"(?:\s?(?:k|m|mm|mn|mil|mio|thousand|million|grand|hundred)(?![a-z]))"
 _BUDGETS = [
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        rf"(?P<v>[$€£]\s?(?:{_DIGITS}){_SCALE}?(?:\s*(?:-|–|to|and)\s*[$€£]?\s?(?:{_DIGITS}){_SCALE}?)?(?:\s?{_MONEY}\b)?)",
+        rf"(?P<v>[$€£]\s?(?:{_DIGITS}){_SCALE}?(?:\s*(?:-|–|to|"
+        rf"and)\s*[$€£]?\s?(?:{_DIGITS}){_SCALE}?)?(?:\s?{_MONEY}\b)?)",
         rf"(?<![\w.])(?P<v>(?:{_DIGITS}){_SCALE}?(?:\s*(?:-|–|to|and)\s*(?:{_DIGITS}){_SCALE}?)?\s?{_MONEY})(?![a-z])",
-        rf"\b(?P<v>(?:a |{_WORDS} )?(?:hundred |thousand |million |grand )?(?:dollars|euros|pounds|bucks|grand|million))\b",
+        rf"\b(?P<v>(?:a |{_WORDS} )?(?:hundred |thousand |million |grand )?(?:dollars|euros|pounds|bucks|grand|"
+        r"million))\b",
         rf"(?<![\w.])(?P<v>(?:{_DIGITS}){_SCALE}?\s*(?:-|–|to|and)\s*(?:{_DIGITS})(?:\s?(?:k|grand)(?![a-z])))"
         rf"(?!\s*{_PEOPLE})",
-        rf"(?<![\w.])(?P<v>(?:{_DIGITS})(?:\s?(?:k|grand)(?![a-z])))(?!\s*(?:{_PEOPLE}|users|leads|signups|contacts|customers))",
+        rf"(?<![\w.])(?P<v>(?:{_DIGITS})(?:\s?(?:k|grand)(?![a-z])))(?!\s*(?:{_PEOPLE}|users|leads|signups|contacts|"
+        r"customers))",
         rf"\b(?:budget(?:ed)?|spend|invest|set aside|allocated?|earmarked)\b[^.,;\d]{{0,30}}?{_ABOUT}"
         rf"(?P<v>(?:{_DIGITS}){_SCALE}?)(?!\s*(?:{_PEOPLE}|%|months?|weeks?|days?|years?|hours?|min))\b",
     )
@@ -67,15 +75,19 @@ _YEAR = r"(?:\s(?:20\d\d|this year|next year))?"
 _TIMES = [
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        rf"\b(?P<v>q[1-4](?: (?:of )?(?:20\d\d|this year|next year))?|h[12] 20\d\d|eoy|eoq|eom)\b",
+        r"\b(?P<v>q[1-4](?: (?:of )?(?:20\d\d|this year|next year))?|h[12] 20\d\d|eoy|eoq|eom)\b",
         rf"\b(?:in|within|about|around|over|under|after|maybe)\s(?P<v>an?\s{_SPAN})\b",
-        rf"\b(?P<v>(?:end|beginning|start|middle|mid) of (?:the |this |next )?(?:q[1-4]|year|quarter|month|week|{_MONTHS}|20\d\d|summer|spring|winter|fall|autumn)){_YEAR}\b",
+        r"\b(?P<v>(?:end|beginning|start|middle|mid) of (?:the |this |next )?(?:q[1-4]|year|quarter|month|week|"
+        rf"{_MONTHS}|20\d\d|summer|spring|winter|fall|autumn)){_YEAR}\b",
         rf"(?<![\w$€£.])(?P<v>{_COUNT}[- ]?{_SPAN})\b(?!\s*(?:trial|free|ago|old|of experience|contract|long trial))",
-        rf"\b(?P<v>(?:early |late |later |mid |sometime )?(?:this|next|coming|the following) (?:week|month|quarter|year|spring|summer|autumn|fall|winter|half|{_MONTHS}|monday|tuesday|wednesday|thursday|friday))\b",
+        r"\b(?P<v>(?:early |late |later |mid |sometime )?(?:this|next|coming|the following) (?:week|month|quarter|"
+        rf"year|spring|summer|autumn|fall|winter|half|{_MONTHS}|monday|tuesday|wednesday|thursday|friday))\b",
         r"\b(?P<v>as soon as possible|a\.?s\.?a\.?p\.?|immediately|right away|straight ?away|tomorrow|urgently|"
         r"no rush|no hurry|no deadline|no timeline|sooner the better)(?=\W|$)",
-        rf"\b(?:in|by|before|until|till|around|from|for|during|since|start(?:ing)?|launch(?:ing)?|mid|early|late)\s(?P<v>(?:(?:early|late|mid)[- ])?(?:{_MONTHS})(?: \d{{1,2}}(?:st|nd|rd|th)?)?(?: 20\d\d)?)\b",
-        rf"\b(?:in|by|before|until|during|this|next|after)\s(?:the )?(?P<v>(?:spring|summer|autumn|fall|winter|christmas|easter|new year)(?: 20\d\d)?)\b",
+        r"\b(?:in|by|before|until|till|around|from|for|during|since|start(?:ing)?|launch(?:ing)?|mid|early|"
+        rf"late)\s(?P<v>(?:(?:early|late|mid)[- ])?(?:{_MONTHS})(?: \d{{1,2}}(?:st|nd|rd|th)?)?(?: 20\d\d)?)\b",
+        r"\b(?:in|by|before|until|during|this|next|after)\s(?:the )?(?P<v>(?:spring|summer|autumn|fall|winter|"
+        r"christmas|easter|new year)(?: 20\d\d)?)\b",
         r"\b(?:start|ready|live|launch|begin|go|need(?: it| this| something)?|buy|it)\s(?P<v>right now|now|today)\b",
         rf"^\W*(?P<v>now|today|right now|(?:{_MONTHS})(?: 20\d\d)?|spring|summer|autumn|fall|winter)\W*$",
     )
@@ -84,7 +96,9 @@ _EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _PHONE = re.compile(r"(?<![\w.])(?:\+|\(|\b)\d[\d\s().\-/]{5,}\d(?!\w)")
 _YEARS = re.compile(r"(?:19|20)\d\d\s*[-–/]\s*(?:19|20)\d\d")
 _NUMBER = re.compile(rf"(?<![\w.,$€£%-])(?:{_DIGITS})(?![\w%])", re.IGNORECASE)
-_STANDARD = re.compile(r"(?:soc|iso|iec|dynamics|office|type|version|v|step|option|windows|in|since)[\s-]*$", re.IGNORECASE)
+_STANDARD = re.compile(
+    r"(?:soc|iso|iec|dynamics|office|type|version|v|step|option|windows|in|since)[\s-]*$", re.IGNORECASE
+)
 _COUNTED = re.compile(
     r"/7|\s*[-–]?\s*(?!(?:now|please|pls|in|total|or|so|maybe|i|ish|and|to|for|at|but|right|today|if|with|as|is|not|"
     r"actually|altogether|overall|roughly|approximately|approx|currently|probably)\b)[^\W\d]",

@@ -38,7 +38,12 @@ def choose(options: Sequence[Variation], seed: str, said: Sequence[str] = ()) ->
 
 
 def fill(text: str, values: Mapping[str, Any]) -> str:
-    """Put values in place of `{name}`. A text that names an unknown value stays as it is, as in Rasa."""
+    """Put values in place of `{name}`; doubled braces are plain ones.
+
+    A text that names an unknown value stays as it is, as in Rasa.
+    """
+    if "{{" in text:
+        return text.replace("{{", "{").replace("}}", "}")
     names = _FIELD.findall(text)
     if not names or any(name not in values for name in names):
         return text

@@ -5,53 +5,24 @@ surroundings that are learnt and not the names.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from random import Random
 
 import numpy as np
 
+from bot import vocabulary
 from bot.nlu_files import Example, Span
 from bot.patterns import Found
-from bot.softmax import Floats, Rows, fit
+from bot.softmax import Floats, Rows, fit, shares
 from bot.words import Token, tokens
 
 LEARNT = ("person_name", "company", "job_title", "industry", "product")
 _LABELS = ("", *LEARNT)
 _VARIANTS = 2
 _RIDGE = 2e-6
-_STEPS = 16
-
-_HEADS = frozenset(
-    "manager director head lead leader engineer developer analyst consultant specialist coordinator administrator admin "
-    "executive assistant architect marketer designer recruiter partner principal strategist associate rep representative "
-    "officer founder cofounder co-founder owner president vp svp evp avp chief ceo cto cmo coo cfo cro cio cpo chro ciso "
-    "sdr bdr ae csm pm accountant programmer intern freelancer entrepreneur controller buyer planner supervisor "
-    "technician scientist researcher editor writer producer chairman chairwoman chair trainer coach teacher professor "
-    "nurse doctor lawyer attorney agent broker salesperson salesman dev md gm evangelist treasurer secretary operator".split()
-)
-_AREAS = frozenset(
-    "sales marketing growth product engineering it technology customer success support operations ops revenue revops "
-    "finance people hr human resources business development partnerships demand generation gen data software security "
-    "content brand digital commercial account accounts project program programme office general managing technical "
-    "solutions strategy communications talent procurement crm lifecycle performance legal design field regional global "
-    "country community pr event events seo innovation procurement research quality supply chain go-to-market gtm "
-    "information vice enablement experience relations client clients public social media email analytics web".split()
-)
-_RANKS = frozenset("senior junior sr jr deputy assistant associate interim acting global regional chief vice lead staff".split())
-_SUFFIXES = frozenset(
-    "inc ltd llc gmbh ag sa ab as oy bv nv plc corp corporation co company group holdings labs lab technologies tech "
-    "systems solutions software consulting partners industries ventures media studio studios analytics digital health "
-    "bank foods logistics energy capital international global agency works networks logistik traders".split()
-)
-_STEMS = ("Nova Vertex Quill Harbor Lumen Cedar Orbit Delta Maple Summit Raven Copper Echo Falcon Willow Atlas Pioneer "
-    "Juniper Crest Ember Aurora Birch Cobalt Drift Garnet Ivory Kestrel Lotus Meridian Nimbus Onyx Pebble Quartz Ridge").split()
-_ENDS = " ||labs|soft|flow|ly|base|hub|works|metrics| Inc| Ltd| GmbH| Group| Systems| Media| Health| & Co| Solutions| AI".split("|")
-_SURNAMES = ("Fox Sharma Smith Garcia Chen Martin Novak Weber Rossi Khan Brown Wilson Haddad Okafor Tanaka Silva Kim Nguyen "
-    "Lindqvist Kowalski Dubois Moreau Costa Patel Singh Jensen Larsen Murphy Walsh Cohen Levi Popescu Ivanov").split()
-_SYLLABLES = "ka la mi ro ta ne so vi da ri el an jo be lo ma no sa ti er in sh th mar den bel lin vor ras gi hu fa".split()
-_PRODUCTS = "Leadline Trailhead Pipeboard Nurturo Flowdesk Signalbox Campfire Inboxly Growthkit Datadeck".split()
+_STEPS = 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,30 +49,29 @@ class Tagger:
         if not parts or len(self.index) == 1:
             return []
         kinds = _kinds(parts, known)
-        logits = np.array([self.weights[row].sum(axis=0) for row in self._rows(parts, kinds)])
-        labels, sure = self._decode(logits, kinds)
-        return _join(text, parts, labels, sure)
-
-    def _rows(self, parts: Sequence[Token], kinds: Sequence[str]) -> Iterator[list[int]]:
-        known = self.index
+        rows: list[int] = []
+        starts: list[int] = []
         for names in _surroundings(parts, kinds, self.lists):
-            yield [known[name] for name in names if name in known]
+            starts.append(len(rows))
+            rows += [self.index[name] for name in names if name in self.index] or [0]
+        scores = np.add.reduceat(self.weights[rows], starts, axis=0)
+        if not scores.argmax(axis=1).any():
+            return []
+        best = self._path(scores)
+        odds = shares(scores)[np.arange(len(best)), best].tolist()
+        return _join(text, parts, [0 if kind else label for label, kind in zip(best, kinds, strict=True)], odds)
 
-    def _decode(self, logits: Floats, kinds: Sequence[str]) -> tuple[list[int], list[float]]:
-        """Return the best sequence of labels (Viterbi) and each one's probability on its own."""
-        score, back = logits[0] + self.follows[0], []
-        for row in logits[1:]:
+    def _path(self, scores: Floats) -> list[int]:
+        """Return the best sequence of labels (Viterbi)."""
+        score, back = scores[0] + self.follows[0], []
+        for row in scores[1:]:
             paths = score[:, None] + self.follows
-            back.append(paths.argmax(axis=0))
+            back.append(paths.argmax(axis=0).tolist())
             score = paths.max(axis=0) + row
         labels = [int(score.argmax())]
         for step in reversed(back):
-            labels.append(int(step[labels[-1]]))
-        labels.reverse()
-        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        powers /= powers.sum(axis=1, keepdims=True)
-        labels = [0 if kind else label for label, kind in zip(labels, kinds, strict=True)]
-        return labels, [float(power[label]) for power, label in zip(powers, labels, strict=True)]
+            labels.append(step[labels[-1]])
+        return labels[::-1]
 
 
 def _kinds(parts: Sequence[Token], known: Sequence[Found]) -> list[str]:
@@ -148,12 +118,12 @@ def _word_class(token: Token, kind: str, lists: Lists) -> str:
     if kind:
         return f"#{kind}"
     marks = (
-        "h" if word in _HEADS else "",
-        "a" if word in _AREAS else "",
-        "r" if word in _RANKS else "",
+        "h" if word in vocabulary.HEADS else "",
+        "a" if word in vocabulary.AREAS else "",
+        "r" if word in vocabulary.RANKS else "",
         "n" if word in lists.first_names else "",
         "i" if word in lists.industries else "",
-        "s" if word in _SUFFIXES else "",
+        "s" if word in vocabulary.SUFFIXES else "",
         "o" if word in lists.common else "",
     )
     return "".join(marks) or _shape(token)
@@ -164,7 +134,11 @@ def _surroundings(parts: Sequence[Token], kinds: Sequence[str], lists: Lists) ->
     classes = [_word_class(token, kind, lists) for token, kind in zip(parts, kinds, strict=True)]
     shapes = [_shape(token) for token in parts]
     lowered = not any(shape in ("Aa", "AA") for shape in shapes[1:])
-    words, classes, shapes = ["^^", "^", *words, "$", "$$"], ["^^", "^", *classes, "$", "$$"], ["^", "^", *shapes, "$", "$"]
+    words, classes, shapes = (
+        ["^^", "^", *words, "$", "$$"],
+        ["^^", "^", *classes, "$", "$$"],
+        ["^", "^", *shapes, "$", "$"],
+    )
     phrases = _phrases(words, lists)
     size = "1" if len(parts) == 1 else "2" if len(parts) == 2 else "3" if len(parts) < 5 else "m"
     found = []
@@ -252,15 +226,17 @@ def _more(examples: Sequence[Example], lists: Lists) -> list[Example]:
                 pools[span.entity].append(example.text[span.start : span.end])
     names = sorted(lists.first_names)
     pools["industry"] += list(lists.industry_phrases)
-    pools["product"] += _PRODUCTS
+    pools["product"] += vocabulary.PRODUCTS
     shown = []
     for place, example in enumerate(examples):
         learnt = [span for span in example.spans if span.entity in LEARNT]
-        if learnt or place % 3 == 0:
-            shown.append(example if learnt or place % 2 else _capital(example))
+        if learnt or place % 2 == 0:
+            shown.append(example if learnt or place % 4 else _capital(example))
         for turn in range(_VARIANTS if learnt else 0):
             changed = _changed(example, pools, names, random)
-            shown.append(Example(changed.text.lower(), changed.intent, changed.spans) if turn % 2 else _capital(changed))
+            shown.append(
+                Example(changed.text.lower(), changed.intent, changed.spans) if turn % 2 else _capital(changed)
+            )
     return shown
 
 
@@ -282,13 +258,13 @@ def _changed(example: Example, pools: dict[str, list[str]], names: Sequence[str]
 
 def _invented(random: Random) -> str:
     """Return a first name that is on no list, so that the words around names are learnt too."""
-    return "".join(random.choice(_SYLLABLES) for _ in range(random.randint(2, 3))).title()
+    return "".join(random.choice(vocabulary.SYLLABLES) for _ in range(random.randint(2, 3))).title()
 
 
 def _another(entity: str, words: str, pool: Sequence[str], names: Sequence[str], random: Random) -> str:
     if entity == "person_name" and names:
         first = random.choice(names).title() if random.random() < 0.6 else _invented(random)
-        return f"{first} {random.choice(_SURNAMES)}" if " " in words else first
+        return f"{first} {random.choice(vocabulary.SURNAMES)}" if " " in words else first
     if entity == "company" and random.random() < 0.7:
-        return random.choice(_STEMS) + random.choice(_ENDS).rstrip(" ")
+        return random.choice(vocabulary.STEMS) + random.choice(vocabulary.ENDS)
     return random.choice(pool)

@@ -10,6 +10,7 @@ from bot import intents, patterns, tagger
 from bot.dialogue import Entity, Parse
 from bot.intents import IntentModel
 from bot.language import language
+from bot.listed import listed
 from bot.nlu_files import Example, NluData
 from bot.patterns import Found
 from bot.softmax import Floats, shares
@@ -18,7 +19,7 @@ from bot.words import Speller, Token, plain, tokens
 
 FALLBACK = "nlu_fallback"
 _LONGEST = 2000
-_ANSWERS = ("inform",)
+_ANSWER = "inform"
 _PULL = 1.6
 _ODDS = 0.3
 _ANYWHERE = frozenset(("email", "phone", "company_size", "budget"))
@@ -67,6 +68,7 @@ class Understanding:
     speller: Speller
     synonyms: dict[str, str]
     seen_with: dict[str, frozenset[str]]
+    frequent: frozenset[str]
     threshold: float = 0.3
     margin: float = 0.0
     language: str = "en"
@@ -79,7 +81,8 @@ class Understanding:
         with ThreadPoolExecutor(1) as pool:
             # numpy lets go of the interpreter while it sums, so the two fits share two cores.
             fitting = pool.submit(tagger.train, data.examples, _lists(data), patterns.find)
-            model = cls._learn(read, phrases)
+            known = intents.frequent(words for _, words, _, _ in read)
+            model = cls._learn(read, phrases, known)
             names = fitting.result()
         speller = Speller.of([w for _, words, _, _ in read for w in words] + " ".join(phrases.lists).split())
         return cls(
@@ -89,18 +92,21 @@ class Understanding:
             speller,
             data.synonyms,
             _seen_with(data),
+            known,
             threshold,
             margin,
             language,
         )
 
     @staticmethod
-    def _learn(read: Iterable[tuple[Example, list[str], list[Token], list[Found]]], phrases: Phrases) -> IntentModel:
+    def _learn(
+        read: Iterable[tuple[Example, list[str], list[Token], list[Found]]], phrases: Phrases, known: frozenset[str]
+    ) -> IntentModel:
         shown = []
         for example, words, parts, found in read:
             named = _whole(parts, [(span.start, span.end, span.entity) for span in example.spans])
             marks = [*phrases.hits(words), *_marks(found), *named]
-            shown.append((intents.features(words, marks, "?" in example.text), example.intent))
+            shown.append((intents.features(words, marks, "?" in example.text, known), example.intent))
         return intents.train(shown)
 
     def parse(self, text: str, asked: str | None = None) -> Parse:
@@ -115,26 +121,32 @@ class Understanding:
         spoken = language(shown) if self.language == "en" else self.language
         if not words or not self.model.names:
             return Parse(text, FALLBACK, 1.0, ((FALLBACK, 1.0),), (), spoken)
-        learnt = self.tagger.tag(shown, parts, found)
+        learnt = self.tagger.tag(shown, parts, found) if spoken == self.language else []
         named = _whole(parts, [item for item, _ in learnt])
-        seen = intents.features(words, [*self.phrases.hits(words), *_marks(found), *named], "?" in shown)
+        seen = intents.features(words, [*self.phrases.hits(words), *_marks(found), *named], "?" in shown, self.frequent)
         logits = self.model.scores(seen)
         if asked:
             logits = self._expecting(logits, words, found, "?" in shown)
         odds = shares(logits)
         ranking = self._ranking(odds)
         entities = self._entities(shown, found, learnt, odds)
-        if spoken != self.language or _unsure(ranking, self.threshold, self.margin):
-            ranking = [(FALLBACK, 1.0 - ranking[0][1] if spoken == self.language else 1.0), *ranking]
+        if spoken != self.language:
+            ranking = [(FALLBACK, 1.0), *ranking]
+        elif _unsure(ranking, self.threshold, self.margin):
+            ranking = self._doubted(ranking, answering=asked is not None and not _is_question(words, "?" in shown))
         return Parse(text, ranking[0][0], ranking[0][1], tuple(ranking), entities, spoken)
+
+    def _doubted(self, ranking: list[tuple[str, float]], *, answering: bool) -> list[tuple[str, float]]:
+        """Return the ranking of a message that is like none: an answer if one was due, else not understood."""
+        first = _ANSWER if answering and _ANSWER in self.model.names else FALLBACK
+        return [(first, 1.0 - ranking[0][1]), *((name, share) for name, share in ranking if name != first)]
 
     def _expecting(self, logits: Floats, words: Sequence[str], found: Sequence[Found], asks: bool) -> Floats:
         """Lean towards an answer, the more so the less the message looks like a question of its own."""
-        pull = _PULL + (0.8 if found else 0.0) - (1.6 if asks or words[0] in _ASKING else 0.0)
         leaning = logits.copy()
-        for name in _ANSWERS:
-            if name in self.model.names:
-                leaning[self.model.names.index(name)] += np.float32(pull)
+        if _ANSWER in self.model.names:
+            pull = _PULL + (0.8 if found else 0.0) - (_PULL if _is_question(words, asks) else 0.0)
+            leaning[self.model.names.index(_ANSWER)] += np.float32(pull)
         return leaning
 
     def _ranking(self, odds: Floats) -> list[tuple[str, float]]:
@@ -162,12 +174,15 @@ class Understanding:
             for item, share in sorted([*kept, *learnt])
         )
 
-
     def _fits(self, entity: str, likely: dict[str, float]) -> bool:
         return sum(share for intent, share in likely.items() if entity in self.seen_with.get(intent, ())) > _ODDS
 
 
-_ASKING = frozenset("what how who when where why which can could do does is are will would may".split())
+_ASKING = frozenset(listed("what how who when where why which can could do does is are will would may"))
+
+
+def _is_question(words: Sequence[str], asks: bool) -> bool:
+    return asks or words[0] in _ASKING
 
 
 def _unsure(ranking: Sequence[tuple[str, float]], threshold: float, margin: float) -> bool:
@@ -191,7 +206,7 @@ def _read(text: str) -> tuple[list[str], list[Token], list[Found]]:
     return _without_greeting([word for word in words if word != "?"]), parts, found
 
 
-_GREETINGS = frozenset("hi hello hey hiya heya".split())
+_GREETINGS = frozenset(listed("hi hello hey hiya heya"))
 
 
 def _without_greeting(words: list[str]) -> list[str]:

@@ -158,6 +158,11 @@ def _close(left: str, right: str) -> bool:
         if len(differing) <= 1:
             return True
         first, second = differing[0], differing[-1]
-        return len(differing) == 2 and second == first + 1 and left[first] == right[second] and left[second] == right[first]
+        return (
+            len(differing) == 2
+            and second == first + 1
+            and left[first] == right[second]
+            and left[second] == right[first]
+        )
     short, long = sorted((left, right), key=len)
     return short in _without_one(long)

@@ -11,12 +11,13 @@ import structlog
 
 from channels.deciding import Verdict, decide
 from channels.links import Tracked, track
+from channels.email import CONNECTIONS
 from channels.messages import PRIORITY, Attempt, Check, Message, write
 from channels.context import context_of
 from channels.rendering import Rendered, Unrenderable, as_html, render
 from channels.retry import ATTEMPTS, retry_at
 from channels.sending import Later, Outgoing, Refused, Sender, SendOutcome, Sent, Uncertain
-from channels.states import WAITING, State
+from channels.states import State
 from channels.templates import TemplateCatalog
 from channels.tracking import Addresses
 from tracker import review
@@ -25,14 +26,18 @@ from tracker.events import Channel, EventType, Happening
 from tracker.ports import Settled
 from tracker.recorder import Effect, EffectOf, Loaded, Recorder
 from tracker.review import ReviewKind
-from tracker.store.port import Change, Conflict, Document, Expect, Stale, StoreError
+from tracker.store.port import Change, Conflict, Document, Expect, Replace, Stale, StoreError
 from tracker.store.schema import MESSAGES_DUE, MESSAGES_SENDING, Kind
-from tracker.times import instant, later
+from tracker.times import Instant, instant, later
 from tracker.unit import Decision, run
 
 log = structlog.get_logger()
 
-AT_ONCE = 16
+AT_ONCE: Mapping[Channel, int] = {Channel.EMAIL: CONNECTIONS, Channel.WHATSAPP: 16, Channel.CHATBOT: 16}
+"""How many messages are sent at the same time. Those that had to wait for a connection would outlive their lease."""
+
+TURN = 64
+TURN_SECONDS = 1
 HOLD_SECONDS = 60
 SENT: Mapping[Channel, EventType] = {
     Channel.EMAIL: EventType.EMAIL_SENT,
@@ -61,24 +66,31 @@ class Delivery:
         self._addresses = addresses
 
     async def work(self) -> int:
-        """Send what is due, replies first, and return how many messages were looked at."""
-        handled = 0
-        for priority in sorted(PRIORITY.values()):
-            for channel in self._senders:
-                handled += await self._work_on(channel, priority)
+        """Send what is due on every channel and return how many messages were looked at."""
+        return sum(await asyncio.gather(*(self.work_on(channel) for channel in self._senders)))
+
+    async def work_on(self, channel: Channel) -> int:
+        """Send what is due on one channel, for a second or so, and return how many messages were looked at.
+
+        A few at a time: what matters more and comes meanwhile goes next, however much waits.
+        """
+        loop, handled = asyncio.get_running_loop(), 0
+        end = loop.time() + TURN_SECONDS
+        while found := await self._next(channel):
+            await asyncio.gather(*(self._safely(message) for message in found))
+            handled += len(found)
+            if loop.time() > end or handled >= TURN:
+                break
         return handled
 
-    async def _work_on(self, channel: Channel, priority: int) -> int:
-        now = self._recorder.clock()
-        page = await self._store.find(MESSAGES_DUE, channel, priority, high=later(now, seconds=0.001), limit=AT_ONCE * 4)
-        room = asyncio.Semaphore(AT_ONCE)
-
-        async def one(found: Document) -> None:
-            async with room:
-                await self._safely(found)
-
-        await asyncio.gather(*(one(found) for found in page.items))
-        return len(page.items)
+    async def _next(self, channel: Channel) -> list[Document]:
+        """Return a few due messages of the highest priority that has some."""
+        high = later(self._recorder.clock(), seconds=0.001)
+        for priority in sorted(PRIORITY.values()):
+            page = await self._store.find(MESSAGES_DUE, channel, priority, high=high, limit=AT_ONCE[channel])
+            if page.items:
+                return page.items
+        return []
 
     async def _safely(self, found: Document) -> None:
         """Deliver one message. What goes wrong costs the others nothing; the store remembers where it stands."""
@@ -159,10 +171,13 @@ class Delivery:
             unsubscribe_url=self._addresses.unsubscribe(found.id) if message.channel is Channel.EMAIL else "",
         )
         outcome = await self._senders[message.channel].send(outgoing)
-        await self.settle(found.id, outcome)
+        await self.settle(found.id, outcome, lease=sending.lease_until)
 
-    async def settle(self, id: str, outcome: SendOutcome) -> None:
-        """Keep what the provider said. A late answer settles an `uncertain` message too."""
+    async def settle(self, id: str, outcome: SendOutcome, *, lease: Instant | None) -> None:
+        """Keep what the provider said. That it has the mail settles an `uncertain` message too.
+
+        Args: lease: of the sending that the provider answered.
+        """
         (found,) = await self._store.get(Kind.MESSAGES, id)
         assert found is not None, "a message that is being sent exists"
         message = Message.read(found.body)
@@ -171,15 +186,15 @@ class Delivery:
             case Sent():
                 await self._sent(id, message, outcome)
             case Later() if len(message.attempts) + 1 < ATTEMPTS:
-                await self._again(id, outcome)
+                await self._again(id, outcome, lease)
             case Refused(bounced=True) if message.channel is Channel.EMAIL:
                 metadata = {"message_id": id, "error": outcome.error}
                 bounce = Happening("leadline", f"{id}:bounce", EventType.EMAIL_BOUNCE, message.channel, at, metadata)
-                await self._recorder.event(message.lead_id, bounce, effect=self._end(id, State.DEAD, outcome.error))
+                await self._recorder.event(message.lead_id, bounce, effect=self._end(id, State.DEAD, outcome.error, lease))
             case Uncertain():
-                await self._recorder.settle(message.lead_id, self._end(id, State.UNCERTAIN, outcome.error))
+                await self._recorder.settle(message.lead_id, self._end(id, State.UNCERTAIN, outcome.error, lease))
             case Later() | Refused():
-                await self._recorder.settle(message.lead_id, self._end(id, State.DEAD, outcome.error))
+                await self._recorder.settle(message.lead_id, self._end(id, State.DEAD, outcome.error, lease))
 
     async def _sent(self, id: str, message: Message, outcome: Sent) -> None:
         now = self._recorder.clock()
@@ -202,12 +217,12 @@ class Delivery:
         happening = Happening("leadline", f"{id}:sent", event_type, message.channel, at, metadata)
         await self._recorder.event(message.lead_id, happening, effect=effect)
 
-    async def _again(self, id: str, outcome: Later) -> None:
+    async def _again(self, id: str, outcome: Later, lease: Instant | None) -> None:
         now = self._recorder.clock()
 
         def decide_retry(known: tuple[Document, Message]) -> Decision[None]:
             found, message = known
-            if message.status is not State.SENDING:
+            if not _is_of(message, lease):
                 return Decision(None)
             attempts = (*message.attempts, Attempt(at=instant(now), outcome="retry", error=outcome.error))
             due_at = retry_at(
@@ -218,7 +233,7 @@ class Delivery:
 
         await run(self._store, lambda: self._current(id), decide_retry)
 
-    def _end(self, id: str, to: State, error: str) -> EffectOf:
+    def _end(self, id: str, to: State, error: str, lease: Instant | None) -> EffectOf:
         """Return what ends a message that was not sent, or may not have been, and puts it before a person."""
         kind = ReviewKind.UNCERTAIN if to is State.UNCERTAIN else ReviewKind.MESSAGE
         settled = [] if to is State.UNCERTAIN else [Settled(id, "failed")]
@@ -226,7 +241,7 @@ class Delivery:
 
         async def effect(loaded: Loaded) -> Effect:
             found, message = await self._current(id)
-            if message.status is not State.SENDING:
+            if not _is_of(message, lease):
                 return Effect()
             attempts = (*message.attempts, Attempt(at=at, outcome=str(to), error=error))
             item = review.item(
@@ -276,19 +291,34 @@ class Delivery:
         """Find messages whose sending was cut off, by a crash or a lost answer, and make them uncertain."""
         page = await self._store.find(MESSAGES_SENDING, high=instant(self._recorder.clock()), limit=100)
         for found in page.items:
-            error = "the process ended, or the answer was lost, while the message was being sent"
-            await self._recorder.settle(found.body["lead_id"], self._end(found.id, State.UNCERTAIN, error))
+            await self._safely_cut_off(found)
         return len(page.items)
 
+    async def _safely_cut_off(self, found: Document) -> None:
+        error = "the process ended, or the answer was lost, while the message was being sent"
+        uncertain = self._end(found.id, State.UNCERTAIN, error, found.body["lease_until"])
+        try:
+            await self._recorder.settle(found.body["lead_id"], uncertain)
+        except Exception:
+            log.exception("a message that was cut off stays as it is; the next look tries again", message_id=found.id)
+
     async def _broken(self, found: Document) -> None:
-        """Put off a message on which our own code failed, so that it does not fail again at once and for ever."""
+        """Put off a message on which our own code failed, so that it does not fail again at once and for ever.
+
+        It may be one that cannot even be read.
+        """
         with contextlib.suppress(StoreError):
-            now = self._recorder.clock()
-            _, message = await self._current(found.id)
-            if message.status in WAITING:
-                await self._store.commit(write(found, message.but(due_at=later(now, seconds=HOLD_SECONDS))))
+            (current,) = await self._store.get(Kind.MESSAGES, found.id)
+            if current is not None and current.body["waiting"]:
+                body = {**current.body, "due_at": later(self._recorder.clock(), seconds=HOLD_SECONDS)}
+                await self._store.commit(Replace(Kind.MESSAGES, current.id, current.version, body))
 
     async def _current(self, id: str) -> tuple[Document, Message]:
         (found,) = await self._store.get(Kind.MESSAGES, id)
         assert found is not None, "a message that is being sent exists"
         return found, Message.read(found.body)
+
+
+def _is_of(message: Message, lease: Instant | None) -> bool:
+    """Whether the message is still in the very sending that had this lease, not settled and not in a later one."""
+    return message.status is State.SENDING and message.lease_until == lease

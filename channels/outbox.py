@@ -1,12 +1,13 @@
 """The demo's sender: messages become files, so that the whole journey is seen with no account anywhere."""
 
 import asyncio
+from email.errors import MessageError
 from pathlib import Path
 
 import orjson
 
 from channels.email import compose
-from channels.sending import Later, Outgoing, SendOutcome, Sent
+from channels.sending import Later, Outgoing, Refused, SendOutcome, Sent
 from tracker.events import Channel
 
 
@@ -21,6 +22,8 @@ class OutboxSender:
             await asyncio.to_thread(self._write, outgoing)
         except OSError as error:
             return Later(f"the outbox cannot be written: {error}")
+        except (ValueError, LookupError, MessageError) as error:
+            return Refused(f"the mail cannot be written: {error}")
         return Sent(outgoing.message_id)
 
     def _write(self, outgoing: Outgoing) -> None:

@@ -12,6 +12,7 @@ class Purpose(StrEnum):
     OPEN = "open"
     CLICK = "click"
     UNSUBSCRIBE = "unsubscribe"
+    VISITOR = "visitor"
 
 
 class Tokens:

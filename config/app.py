@@ -8,6 +8,9 @@ from pathlib import Path
 
 from aiohttp import web
 
+from bot.routes import BotRoutes
+from bot.talks import Talks
+from bot.talks import told as talks_told
 from channels.delivery import Delivery
 from channels.email import SmtpSender
 from channels.messages import SequenceOutbox, told
@@ -17,6 +20,7 @@ from channels.sending import Sender
 from channels.templates import TemplateCatalog
 from channels.tokens import Tokens
 from channels.tracking import Addresses, TrackingRoutes
+from config.assistant import TrainedEngine
 from config.operation import OperationRoutes, Traffic
 from config.problems import edge
 from config.schedule import Schedule, Worker
@@ -35,12 +39,15 @@ from tracker.routes.persons import PersonRoutes
 from tracker.routes.products import ProductRoutes
 from tracker.routes.review import ReviewRoutes
 from tracker.store.port import Store
-from tracker.store.schema import MESSAGES_BY_LEAD
+from tracker.store.schema import MESSAGES_BY_LEAD, TURNS_BY_LEAD
 from tracker.store.sqlite import SqliteStore
 from tracker.times import now
 from tracker.web import MAX_BODY, Route, mount
 
 DATABASE = "leadline.db"
+
+TIMELINE = (Source(MESSAGES_BY_LEAD, "message", told), Source(TURNS_BY_LEAD, "turn", talks_told))
+"""What the other rooms tell of a lead."""
 
 
 @dataclass(slots=True)
@@ -59,10 +66,12 @@ class Server:
     delivery: Delivery
     worker: Worker
     senders: dict[Channel, Sender]
+    engine: TrainedEngine
     schedule: Schedule = field(default_factory=Schedule)
 
     async def start_work(self) -> None:
         """Begin what happens by itself."""
+        self.engine.prepare()
         self.schedule.every(1, self.worker.wake, "deliver what is due")
         self.schedule.every(5, self.delivery.recover, "find messages whose sending was cut off")
         self.schedule.every(60, lambda: idempotency.forget_expired(self.store), "forget old answers")
@@ -127,9 +136,11 @@ def build(
     keys = Keys(store, seed=settings.api_key)
     traffic = Traffic()
     operation = OperationRoutes(store, traffic, told_channels(senders, outbox), version=version("leadline"))
+    engine = TrainedEngine()
+    talks = Talks(recorder, engine)
     rooms = {
         "tracker": [
-            *LeadRoutes(recorder, timeline=[Source(MESSAGES_BY_LEAD, "message", told)]).routes(),
+            *LeadRoutes(recorder, timeline=TIMELINE).routes(),
             *ProductRoutes(catalog).routes(),
             *PersonRoutes(recorder).routes(),
             *ReviewRoutes(store).routes(),
@@ -138,6 +149,7 @@ def build(
             *ChannelRoutes(recorder, templates, open_channels=frozenset(senders)).routes(),
             *TrackingRoutes(recorder, tokens).routes(),
         ],
+        "bot": BotRoutes(talks, engine, default_product=settings.default_product).routes(),
         "n8n": IngestRoutes(ingestion, secret=settings.ingest_secret).routes(),
         "operation": operation.routes(),
     }
@@ -146,7 +158,7 @@ def build(
     app = web.Application(middlewares=[edge(traffic)], client_max_size=MAX_BODY)
     mount(app, routes, keys, store)
     return Server(
-        settings, store, app, routes, keys, catalog, templates, recorder, ingestion, delivery, worker, senders
+        settings, store, app, routes, keys, catalog, templates, recorder, ingestion, delivery, worker, senders, engine
     )
 
 

@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import structlog
 import uvloop
@@ -89,7 +90,9 @@ async def _serve(settings: Settings, arguments: argparse.Namespace) -> None:
     base_url = settings.public_url or f"http://{arguments.host}:{arguments.port}"
     server = build(settings, store, secrets=_secrets(settings), base_url=base_url, outbox=outbox)
     products = await seed(server.catalog, server.templates) if arguments.demo else []
-    runner = web.AppRunner(server.app, access_log=None, shutdown_timeout=10, handle_signals=False)
+    # A long query is refused by its model, which says why, rather than by the parser, which does not.
+    limits: dict[str, Any] = {"max_line_size": 65_536, "max_field_size": 65_536}
+    runner = web.AppRunner(server.app, access_log=None, shutdown_timeout=10, handle_signals=False, **limits)
     stopping = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stopping.set)

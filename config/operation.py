@@ -1,6 +1,7 @@
 """What the engineer who runs the server looks at: health, readiness, metrics, the API's description."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Literal
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -58,8 +59,7 @@ class OperationRoutes:
         self._registry = CollectorRegistry()
         self._registry.register(traffic)
         ProcessCollector(registry=self._registry)
-        self._described: dict[str, Any] = {}
-        self._page = ""
+        self._all: Sequence[Route] = ()
 
     def routes(self) -> list[Route]:
         return [
@@ -72,9 +72,16 @@ class OperationRoutes:
         ]
 
     def describe(self, routes: Sequence[Route]) -> None:
-        """Make the description, once all routes are known."""
-        self._described = describe(routes, version=self._version)
-        self._page = docs_page(self._described)
+        """Say which routes there are. The description is made when it is first asked for: it takes 0.1 s."""
+        self._all = routes
+
+    @cached_property
+    def _described(self) -> dict[str, Any]:
+        return describe(self._all, version=self._version)
+
+    @cached_property
+    def _page(self) -> bytes:
+        return docs_page(self._described).encode()
 
     async def alive(self, call: Call[None, Any]) -> Answer:
         return Answer(body={"status": "ok"})
@@ -95,7 +102,7 @@ class OperationRoutes:
         return Answer(body=self._described)
 
     async def docs(self, call: Call[None, Any]) -> Answer:
-        return Answer(body=self._page.encode(), content_type="text/html; charset=utf-8", headers=HEADERS)
+        return Answer(body=self._page, content_type="text/html; charset=utf-8", headers=HEADERS)
 
     async def style(self, call: Call[None, Any]) -> Answer:
         return Answer(body=style(), content_type="text/css; charset=utf-8")

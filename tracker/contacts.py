@@ -11,7 +11,7 @@ from tracker.errors import Fault, Invalid, Refused
 from tracker.events import Channel
 from tracker.identity import Key, crm_key, email_key, match, phone_key
 from tracker.lead import Lead
-from tracker.logins import Email, Phone, Zone, person_changes
+from tracker.logins import Email, Phone, Zone, person_changes, strangers
 from tracker.model import Input, Line, Name, Slug, new_id
 from tracker.person import CrmIdentity, Person
 from tracker.ports import Facts
@@ -91,10 +91,13 @@ class Created(NamedTuple):
 
 
 class _KnownPerson(NamedTuple):
+    """Attributes: foreign: keys of somebody else, who is not meant."""
+
     person: Document | None
     lead: Document | None
     new_keys: tuple[Key, ...]
     config: Versioned
+    foreign: frozenset[Key] = frozenset()
 
 
 class Contacts:
@@ -117,20 +120,28 @@ class Contacts:
         async def read() -> _KnownPerson:
             keys = wanted.keys()
             found = await self._store.get(Kind.PERSON_KEYS, *(key.id for key in keys))
-            owners = {key: d.body["person_id"] for key, d in zip(keys, found, strict=True) if d}
-            matched = match(keys, owners)
+            owners: dict[Key, str] = {key: d.body["person_id"] for key, d in zip(keys, found, strict=True) if d}
+            matched = match(keys, owners, await self._strangers(wanted, owners))
+            foreign = frozenset(key for key, owner in owners.items() if owner != matched.person_id)
             if matched.person_id is None:
-                return _KnownPerson(None, None, matched.new_keys, live)
+                return _KnownPerson(None, None, matched.new_keys, live, foreign)
             (person,) = await self._store.get(Kind.PERSONS, matched.person_id)
             assert person is not None, "a key names a person"
             existing = person.body["leads"].get(wanted.product_id)
             (lead,) = await self._store.get(Kind.LEADS, existing) if existing else [None]
-            return _KnownPerson(person, lead, matched.new_keys, live)
+            return _KnownPerson(person, lead, matched.new_keys, live, foreign)
 
         def decide(known: _KnownPerson) -> Decision[Created]:
             return decide_creation(wanted, known, lead_id=lead_id, person_id=person_id, now=self._clock())
 
         return await run(self._store, read, decide, reactors=self._recorder.reactors, record=record())
+
+    async def _strangers(self, wanted: NewLead, owners: dict[Key, str]) -> frozenset[str]:
+        """Return those owners whom the CRM knows under another id."""
+        if wanted.crm_user_id is None or crm_key(wanted.source, wanted.crm_user_id) in owners:
+            return frozenset()
+        found = await self._store.get(Kind.PERSONS, *dict.fromkeys(owners.values()))
+        return strangers(((d.id, Person.read(d.body)) for d in found if d), wanted.source, wanted.crm_user_id)
 
     async def update(self, lead_id: str, given: LeadFields, *, expected: int | None) -> Loaded:
         """Merge the given fields into a lead and its person.
@@ -163,7 +174,7 @@ def decide_creation(
     stored = Person.read(known.person.body) if known.person else Person(created_at=at, updated_at=at)
     if known.person is not None:
         person_id = known.person.id
-    person = _merged(stored, wanted, at=now).with_lead(wanted.product_id, lead_id)
+    person = _merged(stored, wanted, at=now, foreign=known.foreign).with_lead(wanted.product_id, lead_id)
     if wanted.crm_user_id and not any(i.source == wanted.source for i in person.crm):
         identity = CrmIdentity(source=wanted.source, user_id=wanted.crm_user_id)
         person = person.but(crm=(*person.crm, identity))
@@ -208,8 +219,10 @@ def decide_update(given: LeadFields, loaded: Loaded, owners: dict[Key, str], *, 
     return changes
 
 
-def _merged(person: Person, given: LeadFields, *, at: datetime) -> Person:
+def _merged(person: Person, given: LeadFields, *, at: datetime, foreign: frozenset[Key] = frozenset()) -> Person:
     values = given.personal()
+    for key in foreign & set(given.keys()):
+        values.pop(key.kind, None)
     told = {name: value for name, value in given.demographics.items() if name != "name"}
     values["demographics"] = person.demographics | told
     return person.updated(values, at=instant(at))

@@ -8,7 +8,8 @@ from typing import Any
 from aiohttp import web
 
 CHUNK_ROWS = 500
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""How a formula may begin, the full-width signs included."""
 
 
 def safe(value: Any) -> Any:

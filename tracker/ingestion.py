@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
+from typing import Any
 
 from tracker.catalog import Catalog
 from tracker.identity import Key, match
@@ -22,18 +23,26 @@ from tracker.logins import (
 from tracker.model import new_id
 from tracker.person import Person
 from tracker.ports import Reactor
-from tracker.store.port import Store
+from tracker.store.port import Conflict, Store
 from tracker.store.schema import Kind
 from tracker.times import instant
-from tracker.unit import Decision, run
+from tracker.unit import Decision, run, whole
 
 REMEMBERED = 5000
 
+TOGETHER = 256
+"""About so many logins are decided in one go, so that a big import does not hold up the event loop for long."""
+
+Who = tuple[str, str]
+"""A source, and the person's id there."""
+
 
 class Ingestion:
-    """Remembers the people whose logins came lately, since most logins are of people just seen.
+    """Counts logins in groups: those of all requests that the event loop has taken in since the last group.
 
-    What is remembered may be old: the versions in the commit tell, and then everything is read.
+    Deciding many in one go and committing them together costs half of what each alone would. Remembers the people
+    whose logins came lately, since most logins are of people just seen: what is remembered may be old, but the versions
+    in the commit tell, and then everything is read.
     """
 
     def __init__(
@@ -47,51 +56,108 @@ class Ingestion:
         """Args: after: called when something was kept, so that a sleeping worker looks for work."""
         self.store, self.clock = store, clock
         self._catalog, self._reactors, self._after = catalog, reactors, after
-        self._people: OrderedDict[tuple[str, str], KnownPerson] = OrderedDict()
-        self._under_way: dict[tuple[str, str], asyncio.Future[None]] = {}
+        self._people: OrderedDict[Who, KnownPerson] = OrderedDict()
+        self._under_way: dict[Who, asyncio.Future[None]] = {}
+        self._waiting: list[_Request] = []
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def record(self, logins: Sequence[Login]) -> list[LoginResult]:
         """Count logins; the results are in the order given."""
-        if len(logins) == 1:
-            results = await self._of_person(logins)
-        else:
-            groups: dict[tuple[str, str], list[int]] = {}
-            for index, login in enumerate(logins):
-                groups.setdefault((login.source, login.crm_user_id), []).append(index)
-            done = await asyncio.gather(*(self._of_person([logins[i] for i in its]) for its in groups.values()))
-            by_index = {i: r for its, rs in zip(groups.values(), done, strict=True) for i, r in zip(its, rs, strict=True)}
-            results = [by_index[index] for index in range(len(logins))]
+        if not logins:
+            return []
+        request = _Request(logins)
+        if not self._waiting:
+            self._start(self._count_waiting())
+        self._waiting.append(request)
+        results = await request.answer
         self._after()
         return results
 
-    async def _of_person(self, logins: Sequence[Login]) -> list[LoginResult]:
-        """Count the logins of one person, after those that are under way: they would only meet on the lead."""
-        who = (logins[0].source, logins[0].crm_user_id)
-        while turn := self._under_way.get(who):
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _count_waiting(self) -> None:
+        """Count what waits; a person whose logins are under way waits for them: they would only meet on the lead."""
+        ready: dict[Who, _Share] = {}
+        count = 0
+        while self._waiting and count < TOGETHER:
+            request = self._waiting.pop(0)
+            count += len(request.logins)
+            for index, login in enumerate(request.logins):
+                who = (login.source, login.crm_user_id)
+                share = ready.get(who)
+                if share is None:
+                    share = ready[who] = _Share(who)
+                share.logins.append(login)
+                share.places.append((request, index))
+        if self._waiting:
+            self._start(self._count_waiting())
+        for who in ready.keys() & self._under_way.keys():
+            self._start(self._count_in_turn(ready.pop(who)))
+        await self._count(list(ready.values()))
+
+    async def _count_in_turn(self, share: "_Share") -> None:
+        while turn := self._under_way.get(share.who):
             await turn
-        turn = self._under_way[who] = asyncio.get_running_loop().create_future()
+        await self._count([share])
+
+    async def _count(self, shares: "Sequence[_Share]") -> None:
+        """Count the logins of several people, of whom none has any under way."""
+        turn = asyncio.get_running_loop().create_future()
+        for share in shares:
+            self._under_way[share.who] = turn
         try:
-            return await self._in_turn(who, logins)
+            await self._commit(shares)
+        except Exception as error:  # noqa: BLE001 - it is told to those who wait for an answer
+            for share in shares:
+                share.fail(error)
         finally:
-            del self._under_way[who]
+            for share in shares:
+                del self._under_way[share.who]
             turn.set_result(None)
 
-    async def _in_turn(self, who: tuple[str, str], logins: Sequence[Login]) -> list[LoginResult]:
+    async def _commit(self, shares: "Sequence[_Share]") -> None:
+        # Taken out of memory: what fails now is read the next time.
+        remembered = [(share, self._people.pop(share.who, None)) for share in shares]
+        known = [(share, person and await self._from_memory(person, share.logins)) for share, person in remembered]
+        new = [share for share, found in known if found is None]
+        read = iter(await asyncio.gather(*(self._from_store(share.logins) for share in new)) if new else ())
+        now = self.clock()
+        decided = [(share, decide_logins(share.logins, found or next(read), now=now)) for share, found in known]
+        units = [await whole(self.store, decision, self._reactors) for _, decision in decided]
+        again = []
+        for (share, decision), outcome in zip(decided, await self.store.commit_each(units), strict=True):
+            if outcome is None:
+                self._done(share, decision.outcome)
+            elif isinstance(outcome, Conflict):
+                again.append(self._alone(share))
+            else:
+                share.fail(outcome)
+        if again:
+            await asyncio.gather(*again)
+
+    async def _alone(self, share: "_Share") -> None:
+        """Count the logins of a person who is not as remembered, or was changed at the same time."""
 
         async def read() -> Known:
-            # Taken out: if this attempt fails, the next one reads.
-            recent = self._people.pop(who, None)
-            return (recent and await self._from_memory(recent, logins)) or await self._from_store(logins)
+            return await self._from_store(share.logins)
 
         def decide(known: Known) -> Decision[Counted]:
-            return decide_logins(logins, known, now=self.clock())
+            return decide_logins(share.logins, known, now=self.clock())
 
-        counted = await run(self.store, read, decide, reactors=self._reactors)
+        try:
+            self._done(share, await run(self.store, read, decide, reactors=self._reactors))
+        except Exception as error:  # noqa: BLE001 - as in `_count`, and the others have their own answers
+            share.fail(error)
+
+    def _done(self, share: "_Share", counted: Counted) -> None:
         if counted.person.version:
-            self._people[who] = counted.person
+            self._people[share.who] = counted.person
             if len(self._people) > REMEMBERED:
                 self._people.popitem(last=False)
-        return counted.results
+        share.answer(counted.results)
 
     async def _from_memory(self, person: KnownPerson, logins: Sequence[Login]) -> Known | None:
         """Return what is known without reading, None where something new must be looked up."""
@@ -139,3 +205,39 @@ class Ingestion:
         seen = {d.id: d.body["lead_id"] for d in events if d}
         new_leads = {p: new_id() for p in products if p not in person.leads}
         return Known(person, seen, owners, matched.new_keys, configs, new_leads)
+
+
+class _Request:
+    """Logins that came together, and their results as they come in."""
+
+    __slots__ = ("answer", "logins", "results")
+
+    def __init__(self, logins: Sequence[Login]):
+        self.logins = logins
+        self.results: dict[int, LoginResult] = {}
+        self.answer: asyncio.Future[list[LoginResult]] = asyncio.get_running_loop().create_future()
+
+    def take(self, index: int, result: LoginResult) -> None:
+        self.results[index] = result
+        if len(self.results) == len(self.logins) and not self.answer.done():
+            self.answer.set_result([self.results[i] for i in range(len(self.logins))])
+
+
+class _Share:
+    """The logins of one person in a group, in order, and from which requests they are."""
+
+    __slots__ = ("logins", "places", "who")
+
+    def __init__(self, who: Who):
+        self.who = who
+        self.logins: list[Login] = []
+        self.places: list[tuple[_Request, int]] = []
+
+    def answer(self, results: Sequence[LoginResult]) -> None:
+        for (request, index), result in zip(self.places, results, strict=True):
+            request.take(index, result)
+
+    def fail(self, error: Exception) -> None:
+        for request, _ in self.places:
+            if not request.answer.done():
+                request.answer.set_exception(error)

@@ -1,6 +1,8 @@
 """A lead: one person in one product's pipeline."""
 
-from datetime import datetime, timedelta
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tracker.events import Channel
@@ -55,7 +57,11 @@ def count_login(login_days: dict[str, int], at: Instant) -> dict[str, int]:
 
 
 def _days_before(at: datetime) -> str:
-    return instant(at - timedelta(days=FREQUENCY_DAYS))[:10]
+    return instant(max(at, _FIRST_WINDOW) - timedelta(days=FREQUENCY_DAYS))[:10]
+
+
+_FIRST_WINDOW = datetime(1, 1, 1, tzinfo=UTC) + timedelta(days=FREQUENCY_DAYS)
+"""Before this the window would begin before the calendar does."""
 
 
 def login_frequency(login_days: dict[str, int], now: datetime) -> int:
@@ -124,18 +130,23 @@ def view(id: str, version: int, lead: Lead, person: Person, *, now: datetime) ->
 
 
 def words(person: Person) -> frozenset[str]:
-    """The words under which a search finds the person's leads: of e-mail, phone, name, company, CRM ids; lower case."""
-    found: set[str] = set()
-    for text in (person.email, person.phone, person.name, person.demographics.get("company"), *_crm_ids(person)):
-        if text:
-            found.add(" ".join(text.casefold().split()))
-            found.update(_split(text))
-    return frozenset(word[:80] for word in found if word)
+    """What a search compares with: e-mail, phone, name, company, CRM ids from the start of each word, lower case.
+
+    `o'brien` gives `o'brien` and `brien`, so that both find it.
+    """
+    texts = (person.email, person.phone, person.name, person.demographics.get("company"), *_crm_ids(person))
+    return frozenset(word[:80] for text in texts if text for word in _words(text[:200].casefold()))
 
 
 def _crm_ids(person: Person) -> tuple[str, ...]:
     return tuple(identity.user_id for identity in person.crm)
 
 
-def _split(text: str) -> list[str]:
-    return "".join(c if c.isalnum() else " " for c in text.casefold()).split()
+def _words(text: str) -> Iterator[str]:
+    for chunk in text.split():
+        yield chunk
+        yield from (chunk[start.start() :] for start in _WORD.finditer(chunk, 1))
+
+
+_WORD = re.compile(r"(?<![^\W_])[^\W_]")
+"""The first letter or digit of a word."""

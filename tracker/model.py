@@ -69,20 +69,21 @@ def new_id() -> str:
 
 
 def clean(text: str) -> str:
-    """Return one line of text: trimmed, NFC, control characters gone, line breaks as spaces."""
-    if text.isascii() and text.isprintable():
-        return text.strip()
-    return _tidy(" ".join(text.split()), keep="")
+    """Return one line of text: trimmed, NFC, control characters gone, every run of white space one space."""
+    if not (text.isascii() and text.isprintable()):
+        text = _normal("".join(" " if c.isspace() else c for c in text), keep="")
+    return " ".join(text.split())
 
 
 def clean_lines(text: str) -> str:
     """Return text that may have several lines: trimmed, NFC, control characters gone."""
-    return _tidy(text.replace("\r\n", "\n").replace("\r", "\n"), keep="\n\t")
+    return _normal(text.replace("\r\n", "\n").replace("\r", "\n"), keep="\n\t").strip()
 
 
-def _tidy(text: str, *, keep: str) -> str:
-    normal = unicodedata.normalize("NFC", text)
-    return "".join(c for c in normal if c in keep or unicodedata.category(c) not in {"Cc", "Cs"}).strip()
+def _normal(text: str, *, keep: str) -> str:
+    """Control characters go first: marks that they kept apart must still combine."""
+    kept = "".join(c for c in text if c in keep or unicodedata.category(c) not in {"Cc", "Cs"})
+    return unicodedata.normalize("NFC", kept)
 
 
 def _not_empty(text: str) -> str:

@@ -27,10 +27,10 @@ class Scored(NamedTuple):
     rule: str
 
 
-def score(event_type: EventType, rules: ScoringRules, *, slot: str | None = None, machine: bool = False) -> Scored:
+def score(event_type: EventType, rules: ScoringRules, *, slot: object = None, machine: bool = False) -> Scored:
     """Return what one event is worth.
 
-    Args: slot: the question that a `qualification_answer` answers. machine: a scanner's or proxy's hit.
+    Args: slot: the question that a `qualification_answer` answers, as its metadata says. machine: a scanner's or proxy's hit.
     """
     if machine:
         return Scored(0, "machine")
@@ -38,7 +38,8 @@ def score(event_type: EventType, rules: ScoringRules, *, slot: str | None = None
     if not rule:
         return Scored(0, "")
     if event_type is EventType.QUALIFICATION_ANSWER:
-        return Scored(thousandths(rules.answer_points.get(slot or "", 0)), f"answer_points/{slot}")
+        known = slot if isinstance(slot, str) and slot in rules.answer_points else None
+        return Scored(thousandths(rules.answer_points[known]), f"answer_points/{known}") if known else Scored(0, "")
     points = getattr(rules, rule)
     if event_type in SCALED:
         return Scored(thousandths(points * rules.email_engagement_multiplier), f"{rule} × email_engagement_multiplier")

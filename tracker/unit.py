@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from tracker.ports import Facts, Reactor
 from tracker.store.port import Change, Conflict, Store, Unavailable
@@ -44,10 +44,7 @@ async def run(
     """
     for _ in range(ATTEMPTS):
         decision = decide(await read())
-        changes = list(decision.changes)
-        for facts in decision.facts:
-            for reactor in reactors:
-                changes.extend(reactor.decide(facts, await reactor.read(store, facts)))
+        changes = await whole(store, decision, reactors)
         if record is not None:
             changes.append(record(decision.outcome))
         try:
@@ -59,3 +56,12 @@ async def run(
             continue
         return decision.outcome
     raise Unavailable("too many writers met on one record; try again", retry_after=1)
+
+
+async def whole(store: Store, decision: Decision[Any], reactors: Sequence[Reactor]) -> list[Change]:
+    """Return the changes of a decision and what the reactors add to them."""
+    changes = list(decision.changes)
+    for facts in decision.facts:
+        for reactor in reactors:
+            changes.extend(reactor.decide(facts, await reactor.read(store, facts)))
+    return changes

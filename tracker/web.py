@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from http import HTTPStatus
 from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import unquote
@@ -21,6 +22,7 @@ from tracker.unit import Record
 
 MAX_BODY = 2 * 1024 * 1024
 MAX_DEPTH = 200
+"""What is kept and shown again is nested a little deeper by its wrapping, and JSON is written 254 deep at most."""
 PROBLEM_JSON = "application/problem+json"
 
 Outcome = TypeVar("Outcome")
@@ -52,7 +54,7 @@ class Paging(Input):
     """How every list is paged."""
 
     limit: int = Field(100, ge=1, le=1000)
-    cursor: str | None = Field(None, max_length=2000)
+    cursor: str | None = Field(None, max_length=2000, pattern=r"^[A-Za-z0-9_-]*$")
 
     @property
     def after(self) -> Cursor | None:
@@ -60,7 +62,10 @@ class Paging(Input):
         if self.cursor is None:
             return None
         try:
-            return Cursor.decode(self.cursor)
+            cursor = Cursor.decode(self.cursor)
+            if isinstance(cursor.value, int) and not -(2**63) <= cursor.value < 2**63:
+                raise ValueError("not a cursor of this server")
+            return cursor
         except ValueError as error:
             raise Invalid("the cursor is not one that this server gave", Fault("cursor", str(error))) from error
 
@@ -225,7 +230,7 @@ def parse_json(raw: bytes) -> Any:
     try:
         value = orjson.loads(raw)
         if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH:
-            orjson.dumps(value)  # refuses what is nested deeper than 254
+            orjson.dumps(reduce(lambda inner, _: [inner], range(254 - MAX_DEPTH), value))  # refuses more than 254
     except orjson.JSONDecodeError as error:
         raise Malformed(f"the body is not JSON: {error}") from error
     except orjson.JSONEncodeError as error:

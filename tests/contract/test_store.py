@@ -146,6 +146,32 @@ async def test_units_at_once_have_outcomes_of_their_own(any_store: Store) -> Non
     assert [n for n, person in enumerate(persons) if person is None] == [7]
 
 
+async def test_a_batch_tells_what_became_of_each_unit(any_store: Store) -> None:
+    """One call takes many units, each kept or refused for itself; those about the same document follow each other."""
+    await any_store.commit(Insert(Kind.LEADS, "there", {}))
+    batch: list[list[Change]] = [
+        [Insert(Kind.LEADS, "1", {"n": 1}), Increment(Kind.COUNTERS, "c", 1, {})],
+        [Insert(Kind.LEADS, "there", {}), Increment(Kind.COUNTERS, "c", 10, {})],
+        [Replace(Kind.LEADS, "1", 1, {"n": 2}), Increment(Kind.COUNTERS, "c", 100, {})],
+        [],
+        [Insert(Kind.LEADS, "bad", {"wrong": object()}), Increment(Kind.COUNTERS, "c", 1000, {})],
+        [Replace(Kind.LEADS, "1", 1, {"n": 3}), Increment(Kind.COUNTERS, "c", 10_000, {})],
+        [Replace(Kind.LEADS, "1", 2, {"n": 4}), Increment(Kind.COUNTERS, "c", 100_000, {})],
+    ]
+    results = await any_store.commit_each(batch)
+    assert [result and type(result) for result in results] == [None, Duplicate, None, None, TypeError, Stale, None]
+    assert await any_store.get(Kind.LEADS, "1", "bad") == [Document(Kind.LEADS, "1", 3, {"n": 4}), None]
+    (counter,) = await any_store.get(Kind.COUNTERS, "c")
+    assert counter is not None
+    assert counter.body == {"value": 100_101}
+    assert await any_store.commit_each([]) == []
+    with pytest.raises(ValueError, match="leads/2 once"):
+        await any_store.commit_each(
+            [[Insert(Kind.LEADS, "3", {})], [Insert(Kind.LEADS, "2", {}), Insert(Kind.LEADS, "2", {})]]
+        )
+    assert await any_store.get(Kind.LEADS, "2", "3") == [None, None]
+
+
 async def test_of_units_that_want_the_same_document_one_wins(any_store: Store) -> None:
     """Of many that insert an id, or replace a version, exactly one is kept and the others are told."""
     inserts = await outcomes(*(any_store.commit(Insert(Kind.LEADS, "l", {"by": n})) for n in range(12)))

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from tracker import csv_stream, reading
 from tracker.contacts import Contacts, Created, LeadFields, NewLead
 from tracker.events import Channel, EventType, Happening
 from tracker.keys import Scope
 from tracker.lead import LeadView, StageChange, view
-from tracker.model import Input, Line, Metadata, Name, Output, PastTime, Slug, new_id
+from tracker.model import Input, Line, Metadata, Name, Output, PastTime, Points, Slug, clean, new_id
 from tracker.reading import Filter, Source
 from tracker.recorder import Loaded, Recorded, Recorder, shown
 from tracker.scoring import points
@@ -23,8 +23,8 @@ from tracker.web import Answer, Call, Media, Paging, Route, etag, listed
 class LeadQuery(Paging):
     product_id: Slug | None = None
     stage: Stage | None = None
-    min_score: Annotated[float, Field(allow_inf_nan=False)] | None = None
-    q: Annotated[str, Field(max_length=200)] | None = None
+    min_score: Points | None = None
+    q: Annotated[str, Field(max_length=200), AfterValidator(clean)] | None = None
 
 
 class LeadList(Output):

@@ -2,12 +2,13 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from itertools import groupby
+import re
+import warnings
+from collections.abc import AsyncIterator, Iterator, Sequence
 from random import SystemRandom
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-import orjson
+from bson.errors import InvalidDocument
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorClientSession, AsyncIOMotorDatabase
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.errors import (
@@ -24,8 +25,18 @@ from pymongo.errors import (
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
+from tracker.store.mongo_language import (
+    Raw,
+    Write,
+    bulk_write,
+    commands,
+    document_of,
+    field_of,
+    is_primary,
+    stretches,
+    writes_of,
+)
 from tracker.store.port import (
-    Body,
     Change,
     Conflict,
     Cursor,
@@ -35,18 +46,19 @@ from tracker.store.port import (
     Expect,
     Increment,
     Insert,
+    Outcome,
     Page,
     Replace,
     Scalar,
     Stale,
+    StoreError,
     Unavailable,
     Unknown,
     Unusable,
     check_unit,
 )
-from tracker.store.schema import INDEXES, LAYOUT, Index, Kind, stamp, upcast
+from tracker.store.schema import INDEXES, LAYOUT, Index, Kind
 
-Raw: TypeAlias = dict[str, Any]
 if TYPE_CHECKING:  # motor's classes take a type only in its stubs
     Client: TypeAlias = AsyncIOMotorClient[Raw]
     Database: TypeAlias = AsyncIOMotorDatabase[Raw]
@@ -73,6 +85,8 @@ LAYOUT_PLACE = "layout"
 _jitter = SystemRandom().random
 _DURABLE = WriteConcern(w="majority", j=True, wtimeout=MAJORITY_MS)
 _MAJORITY = ReadConcern("majority")
+_NOTHING_SENT = (ServerSelectionTimeoutError, WaitQueueTimeoutError, ConfigurationError)
+_COUNTS = ("n", "nInserted", "nMatched", "nUpserted", "nDeleted")
 _DUPLICATE_KEY, _WRITE_CONFLICT, _NAMESPACE_EXISTS = 11000, 112, 48
 
 
@@ -90,7 +104,7 @@ class MongoStore:
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._idle: list[AsyncIOMotorClientSession] = []
         self._queues: dict[tuple[Kind, str], asyncio.Future[None]] = {}
-        self._units: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Outcome]] = set()
         self._closed = False
         self._one_command = True
 
@@ -102,33 +116,34 @@ class MongoStore:
         Raises: Unusable: unreachable, refuses us, has no transactions, or was written by a newer Leadline.
         """
         try:
-            client: Client = AsyncIOMotorClient(
-                url,
-                io_loop=asyncio.get_running_loop(),
-                appname="leadline",
-                serverSelectionTimeoutMS=SELECTION_MS,
-                connectTimeoutMS=SELECTION_MS,
-                waitQueueTimeoutMS=SELECTION_MS,
-                socketTimeoutMS=SOCKET_MS,
-                readPreference="primary",
-                retryReads=True,
-                retryWrites=True,
-                w="majority",
-                journal=True,
-                wTimeoutMS=MAJORITY_MS,
-            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", UserWarning)  # an option that is misspelled, such as tls, is not ignored
+                client: Client = AsyncIOMotorClient(
+                    url,
+                    io_loop=asyncio.get_running_loop(),
+                    appname="leadline",
+                    serverSelectionTimeoutMS=SELECTION_MS,
+                    connectTimeoutMS=SELECTION_MS,
+                    waitQueueTimeoutMS=SELECTION_MS,
+                    socketTimeoutMS=SOCKET_MS,
+                    readPreference="primary",
+                    retryReads=True,
+                    retryWrites=True,
+                    w="majority",
+                    journal=True,
+                    wTimeoutMS=MAJORITY_MS,
+                )
             store = cls(client)
-        except (ConfigurationError, InvalidName, ValueError):
+        except (ConfigurationError, InvalidName, ValueError, UserWarning):
             # What the driver says may quote a piece of the URL, and with it the password.
             raise Unusable("the MongoDB URL cannot be understood: mongodb://user:password@host:port/database") from None
         try:
             await store._prepare()
-        except PyMongoError as error:
-            client.close()
+        except (PyMongoError, Unusable) as error:
+            await store.close()
+            if isinstance(error, Unusable):
+                raise
             raise Unusable(f"MongoDB at {_hosts(url)} cannot be used: {_brief(error)}") from error
-        except Unusable:
-            client.close()
-            raise
         return store
 
     async def get(self, kind: Kind, *ids: str) -> list[Document | None]:
@@ -137,9 +152,9 @@ class MongoStore:
         with self._reading():
             if len(ids) == 1:
                 raw = await self._database[kind].find_one({"_id": ids[0]})
-                return [None if raw is None else _document(kind, raw)]
+                return [None if raw is None else document_of(kind, raw)]
             cursor = self._database[kind].find({"_id": {"$in": list(set(ids))}}).batch_size(len(ids) + 1)
-            found = {raw["_id"]: _document(kind, raw) for raw in await cursor.to_list(None)}
+            found = {raw["_id"]: document_of(kind, raw) for raw in await cursor.to_list(None)}
         return [found.get(id) for id in ids]
 
     async def find(
@@ -153,27 +168,31 @@ class MongoStore:
         limit: int = 100,
     ) -> Page:
         raws: list[Raw] = []
-        for terms in _terms(index, prefix, low=low, high=high, reverse=reverse, after=after):
+        for terms in stretches(index, prefix, low=low, high=high, reverse=reverse, after=after):
             if len(raws) <= limit:
                 raws += await self._range(index, terms, reverse=reverse, limit=limit + 1 - len(raws))
-        items = [_document(index.kind, raw) for raw in raws[:limit]]
+        items = [document_of(index.kind, raw) for raw in raws[:limit]]
         if len(raws) <= limit:
             return Page(items, None)
         last = items[-1]
         return Page(items, Cursor(last.id if index.range == "id" else last.body[index.range], last.id))
 
     async def commit(self, *changes: Change) -> None:
-        if not changes:
-            return
-        check_unit(changes)
-        writes = _writes(changes)
+        (outcome,) = await self.commit_each([changes])
+        if outcome is not None:
+            raise outcome
+
+    async def commit_each(self, units: Sequence[Sequence[Change]]) -> list[Outcome]:
+        for changes in units:
+            check_unit(changes)
         if self._closed:
-            raise Unavailable("the store is closed")
-        # A task of its own: when the caller goes away, the unit is kept all the same, never torn in the middle.
-        unit = asyncio.create_task(self._keep(changes, writes))
-        self._units.add(unit)
-        unit.add_done_callback(self._forget)
-        await asyncio.shield(unit)
+            return [Unavailable("the store is closed")] * len(units)
+        # Tasks of their own: when the caller goes away, units are kept all the same, never torn in the middle.
+        tasks = [asyncio.create_task(self._outcome(changes)) for changes in units]
+        self._tasks.update(tasks)
+        for task in tasks:
+            task.add_done_callback(self._tasks.discard)
+        return await asyncio.shield(asyncio.gather(*tasks))
 
     async def ping(self) -> None:
         with self._reading():
@@ -181,35 +200,40 @@ class MongoStore:
 
     async def close(self) -> None:
         self._closed = True
-        await asyncio.gather(*self._units, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         with contextlib.suppress(PyMongoError):
             for session in self._idle:
                 await session.end_session()
         self._idle.clear()
-        self._client.close()
-
-    def _forget(self, unit: asyncio.Task[None]) -> None:
-        self._units.discard(unit)
-        if not unit.cancelled():
-            unit.exception()  # its caller may have gone away: then nobody else looks at it
+        await asyncio.to_thread(self._client.close)  # it tells the server which sessions have ended
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
         try:
             yield
         except PyMongoError as error:
-            raise Unavailable(f"the database cannot be read: {_brief(error)}", retry_after=5) from error
+            raise Unavailable("the database cannot be read", retry_after=5) from error
 
     async def _range(self, index: Index, terms: Raw, *, reverse: bool, limit: int) -> list[Raw]:
         # The hint makes the promise of the schema table hold whatever the planner has learned meanwhile.
-        name = "_id_" if _is_primary(index) else index.name
+        name = "_id_" if is_primary(index) else index.name
         way = DESCENDING if reverse else ASCENDING
-        order = [(field, way) for field in dict.fromkeys((_field(index.range), "_id"))]
+        order = [(field, way) for field in dict.fromkeys((field_of(index.range), "_id"))]
         with self._reading():
             cursor = self._database[index.kind].find(terms).sort(order).hint(name).limit(limit).batch_size(limit + 1)
             return await cursor.to_list(None)
 
-    async def _keep(self, changes: Sequence[Change], writes: "list[_Write]") -> None:
+    async def _outcome(self, changes: Sequence[Change]) -> Outcome:
+        try:
+            if changes:
+                await self._keep(changes, writes_of(changes))
+        except StoreError as error:
+            return error
+        except (TypeError, ValueError, OverflowError, InvalidDocument) as error:
+            return TypeError(f"this cannot be stored: {error}")
+        return None
+
+    async def _keep(self, changes: Sequence[Change], writes: list[Write]) -> None:
         """Write one unit; again when another writer was in its way without changing what it demands."""
         async with self._turn(changes), self._slots:
             for attempt in range(ATTEMPTS):
@@ -241,7 +265,7 @@ class MongoStore:
                 if self._queues.get(key) is done:
                     del self._queues[key]
 
-    async def _transact(self, writes: "list[_Write]") -> bool:
+    async def _transact(self, writes: list[Write]) -> bool:
         """Return whether the unit was kept; False: something was in its way, and nothing was.
 
         Raises: Unavailable: nothing was kept. Unknown: it may have been.
@@ -249,7 +273,7 @@ class MongoStore:
         try:
             session = self._idle.pop() if self._idle else await self._client.start_session(causal_consistency=False)
         except PyMongoError as error:
-            raise _unavailable(error) from error
+            raise Unavailable("the database cannot be written", retry_after=5) from error
         try:
             # No read concern: nothing is only read here. What a unit demands of a document it also writes, which holds
             # until the commit on every shard, whatever snapshot the first statement saw.
@@ -263,21 +287,21 @@ class MongoStore:
             await session.end_session()  # undoes what is open; the server forgets it anyway
             if error.has_error_label("TransientTransactionError") and not isinstance(error, _NOTHING_SENT):
                 return False
-            raise _unavailable(error) from error
+            raise Unavailable("the database cannot be written", retry_after=5) from error
         except BaseException:
             await session.end_session()
             raise
         self._idle.append(session)
         return kept
 
-    async def _send(self, writes: "list[_Write]", session: AsyncIOMotorClientSession) -> bool:
+    async def _send(self, writes: list[Write], session: AsyncIOMotorClientSession) -> bool:
         """Return whether every write found its document."""
         if self._one_command:
-            answers = [await self._client.admin.command(_bulk(self._database.name, writes), session=session)]
+            answers = [await self._client.admin.command(bulk_write(self._database.name, writes), session=session)]
             errors = answers[0]["cursor"]["firstBatch"] if answers[0]["nErrors"] else []
         else:
             answers, errors = [], []
-            for command in _commands(writes):
+            for command in commands(writes):
                 answers.append(await self._database.command(command, session=session))
                 if errors := answers[-1].get("writeErrors", []):
                     break
@@ -296,11 +320,11 @@ class MongoStore:
                 if error.has_error_label("TransientTransactionError"):
                     raise  # the server is sure that nothing was kept
                 if not left or not error.has_error_label("UnknownTransactionCommitResult"):
-                    raise Unknown(f"the database did not confirm a write: {_brief(error)}", retry_after=5) from error
+                    raise Unknown("the database did not confirm a write", retry_after=5) from error
             else:
                 return
 
-    async def _write(self, write: "_Write") -> bool:
+    async def _write(self, write: Write) -> bool:
         """Write a single document, which needs no transaction; the outcome is that of `_transact`."""
         place = self._database[write.place]
         try:
@@ -318,15 +342,15 @@ class MongoStore:
         except DuplicateKeyError:
             return False
         except _NOTHING_SENT as error:
-            raise _unavailable(error) from error
+            raise Unavailable("the database cannot be written", retry_after=5) from error
         except OperationFailure as error:
             if error.code == _WRITE_CONFLICT:
                 return False
             if isinstance(error, WriteConcernError) or error.has_error_label("RetryableWriteError"):
-                raise Unknown(f"the database did not confirm a write: {_brief(error)}", retry_after=5) from error
-            raise _unavailable(error) from error
+                raise Unknown("the database did not confirm a write", retry_after=5) from error
+            raise Unavailable("the database cannot be written", retry_after=5) from error
         except PyMongoError as error:
-            raise Unknown(f"the database did not answer a write: {_brief(error)}", retry_after=5) from error
+            raise Unknown("the database did not answer a write", retry_after=5) from error
 
     async def _conflict(self, changes: Sequence[Change]) -> Conflict | None:
         """Return what is wrong with the first change that cannot be made, or None when each could be made now."""
@@ -378,195 +402,33 @@ class MongoStore:
 
         `bulkWrite` is of MongoDB 8; before it, a unit takes a command per collection.
         """
-        mark = _Write("update", LAYOUT_PLACE, {"_id": LAYOUT_PLACE}, {"$max": {"layout": LAYOUT}}, upsert=True)
+        mark = Write("update", LAYOUT_PLACE, {"_id": LAYOUT_PLACE}, {"$max": {"layout": LAYOUT}}, upsert=True)
         for self._one_command in (True, False):
             for attempt in range(ATTEMPTS):
                 try:
                     if await self._transact([mark]):
                         return
                 except Unavailable as error:
-                    refusal = error
+                    refusal = error.__cause__ or error
                     break
                 await asyncio.sleep(_jitter() * 0.05 * (attempt + 1))
-        raise Unusable(f"this MongoDB cannot do transactions, which Leadline needs: {refusal}") from refusal
-
-
-class _Write(NamedTuple):
-    """One document's part of a unit. It counts when it found its document, or made it."""
-
-    verb: Literal["insert", "replace", "update", "delete"]
-    place: str
-    query: Raw
-    content: Raw
-    upsert: bool = False
-
-
-_NOTHING_SENT = (ServerSelectionTimeoutError, WaitQueueTimeoutError, ConfigurationError)
-_COUNTS = ("n", "nInserted", "nMatched", "nUpserted", "nDeleted")
-_ORDER: dict[type[Change], int] = {Delete: 0, Expect: 1, Replace: 1, Insert: 2, Increment: 3}
-"""What may fail comes first, what others wait for (counters) last; and a document is counted after it is written."""
-
-
-def _writes(changes: Sequence[Change]) -> list[_Write]:
-    """Raises: TypeError, ValueError: a body is not JSON."""
-    counters: dict[tuple[Kind, str], _Write] = {}
-    writes: list[_Write] = []
-    for change in sorted(changes, key=lambda change: (_ORDER[type(change)], change.kind)):
-        match change:
-            case Insert(kind, id, body):
-                writes.append(_Write("insert", kind, {}, {"_id": id, "version": 1, **_pack(kind, body)}))
-            case Replace(kind, id, version, body):
-                new = {"version": version + 1, **_pack(kind, body)}
-                writes.append(_Write("replace", kind, {"_id": id, "version": version}, new))
-            case Expect(kind, id, version):
-                # Reading would not conflict with whoever changes the document meanwhile; writing does.
-                writes.append(_Write("update", kind, {"_id": id, "version": version}, {"$inc": {"_guard": 1}}))
-            case Delete(kind, id, version):
-                writes.append(_Write("delete", kind, {"_id": id, "version": version}, {}))
-            case Increment(kind, id, by, labels):
-                if (kind, id) in counters:
-                    by += counters[kind, id].content["$inc"]["value"]
-                first = _pack(kind, labels)
-                first.pop("value", None)
-                content = {"$inc": {"value": by, "version": 1}, "$setOnInsert": first}
-                counters[kind, id] = _Write("update", kind, {"_id": id}, content, upsert=True)
-    return writes + list(counters.values())
-
-
-def _bulk(database: str, writes: Iterable[_Write]) -> Raw:
-    """Return the one command that makes all writes, of MongoDB 8."""
-    places: dict[str, int] = {}
-    operations: list[Raw] = []
-    for verb, place, query, content, upsert in writes:
-        number = places.setdefault(place, len(places))
-        match verb:
-            case "insert":
-                operations.append({"insert": number, "document": content})
-            case "delete":
-                operations.append({"delete": number, "filter": query, "multi": False})
-            case _:
-                update = {"filter": query, "updateMods": content, "upsert": upsert, "multi": False}
-                operations.append({"update": number, **update})
-    spaces = [{"ns": f"{database}.{place}"} for place in places]
-    return {"bulkWrite": 1, "ops": operations, "nsInfo": spaces, "ordered": True, "errorsOnly": True}
-
-
-def _commands(writes: Iterable[_Write]) -> Iterator[Raw]:
-    """Yield the commands that make all writes, one for each run of the same collection and verb."""
-    for (verb, place), run in groupby(writes, key=lambda write: (write.verb, write.place)):
-        match verb:
-            case "insert":
-                yield {"insert": place, "documents": [write.content for write in run]}
-            case "delete":
-                yield {"delete": place, "deletes": [{"q": write.query, "limit": 1} for write in run]}
-            case _:
-                updates = [{"q": write.query, "u": write.content, "upsert": write.upsert} for write in run]
-                yield {"update": place, "updates": updates}
-
-
-def _terms(
-    index: Index,
-    prefix: tuple[Scalar, ...],
-    *,
-    low: Scalar,
-    high: Scalar,
-    reverse: bool,
-    after: Cursor | None,
-) -> Iterator[Raw]:
-    """Yield the filters whose results, one behind the other, are the page. Each is one stretch of the index.
-
-    Behind a cursor there are two: the rest of those with its range value, then the values beyond. One filter with an
-    `$or` would say the same, but leave it to the planner whether the index still gives the order.
-    """
-    if len(prefix) != len(index.prefix):
-        raise ValueError(f"{index.name} wants {index.prefix}")
-    same: Raw = dict(zip(index.prefix, prefix, strict=True)) | dict([index.where] if index.where else [])
-    field, beyond = _field(index.range), "$lt" if reverse else "$gt"
-    bounds: list[Raw] = [{field: {sign: bound}} for sign, bound in (("$gte", low), ("$lt", high)) if bound is not None]
-    if after is None:
-        yield same | {"$and": bounds or [{field: {"$ne": None}}]}  # what has no range value is not in the index
-    elif index.range == "id":
-        yield same | {"$and": [*bounds, {"_id": {beyond: after.id}}]}
-    elif after.value is not None:
-        yield same | {"$and": [*bounds, {field: after.value}, {"_id": {beyond: after.id}}]}
-        yield same | {"$and": [*bounds, {field: {beyond: after.value}}]}
+        raise Unusable(f"this MongoDB cannot do transactions, which Leadline needs: {_brief(refusal)}") from refusal
 
 
 def _index_models() -> dict[Kind, list[IndexModel]]:
     models: dict[Kind, list[IndexModel]] = {}
     for index in INDEXES:
-        if _is_primary(index):
+        if is_primary(index):
             continue
-        keys = [(field, ASCENDING) for field in dict.fromkeys((*index.prefix, _field(index.range), "_id"))]
+        keys = [(field, ASCENDING) for field in dict.fromkeys((*index.prefix, field_of(index.range), "_id"))]
         partial = {"partialFilterExpression": dict([index.where])} if index.where else {}
         models.setdefault(index.kind, []).append(IndexModel(keys, name=index.name, **partial))
     return models
 
 
-def _fields(index: Index) -> tuple[str, ...]:
-    return (*index.prefix, index.range, *([index.where[0]] if index.where else []))
-
-
-def _is_primary(index: Index) -> bool:
-    return index.range == "id" and not index.prefix
-
-
-def _field(name: str) -> str:
-    return "_id" if name == "id" else name
-
-
-_OWN = frozenset(("_id", "version", "_guard", "_json"))
-_DEEPEST = 40
-_INDEXED = {kind: {name for index in INDEXES if index.kind is kind for name in _fields(index)} for kind in Kind}
-
-
-def _pack(kind: Kind, body: Body) -> Raw:
-    """Return a body as BSON takes it: the fields as they are, and in `_json` those that it would refuse or change.
-
-    Raises: TypeError: the body is not JSON, or the value of an indexed field is not one that has an order.
-    """
-    plain: Raw = orjson.loads(orjson.dumps(stamp(kind, body)))
-    odd = {name: value for name, value in plain.items() if name in _OWN or not _is_plain({name: value})}
-    if odd:
-        plain = {name: value for name, value in plain.items() if name not in odd}
-        plain["_json"] = orjson.dumps(odd).decode()
-    for name in _INDEXED[kind]:
-        if name in odd or isinstance(plain.get(name), list | dict):
-            raise TypeError(f"this cannot be stored: the value of {name} in {kind} cannot be in an index")
-    return plain
-
-
-def _is_plain(value: Any, depth: int = 0) -> bool:
-    match value:
-        case dict():
-            return depth < _DEEPEST and all(
-                name and name[0] != "$" and "." not in name and "\0" not in name and _is_plain(part, depth + 1)
-                for name, part in value.items()
-            )
-        case list():
-            return depth < _DEEPEST and all(_is_plain(part, depth + 1) for part in value)
-        case int():
-            return -(2**63) <= value < 2**63
-        case _:
-            return True
-
-
-def _document(kind: Kind, raw: Raw) -> Document:
-    id, version, odd = raw.pop("_id"), raw.pop("version"), raw.pop("_json", "{}")
-    raw.pop("_guard", None)
-    body: Body = orjson.loads(orjson.dumps(raw, default=str)) | orjson.loads(
-        odd
-    )  # BSON's own number types become plain ones
-    return Document(kind, id, version, upcast(kind, body))
-
-
-def _unavailable(error: PyMongoError) -> Unavailable:
-    return Unavailable(f"the database cannot be written: {_brief(error)}", retry_after=5)
-
-
-def _brief(error: PyMongoError) -> str:
+def _brief(error: BaseException) -> str:
     """Return what the driver says without its report on every server it knows."""
-    return str(error).split(", full error:")[0].split(", Timeout:")[0]
+    return re.split(r", full error:|, Timeout:| \(configured timeouts:", str(error))[0]
 
 
 def _hosts(url: str) -> str:

@@ -133,6 +133,11 @@ class Unusable(StoreError):
     """The store cannot be opened: damaged, of a newer version, or without what Leadline needs."""
 
 
+Outcome: TypeAlias = Exception | None
+"""What became of one unit: None where it was kept, else what `commit` would have raised: a StoreError, or a TypeError
+where a body cannot be stored."""
+
+
 class Store(Protocol):
     async def get(self, kind: Kind, *ids: str) -> list[Document | None]:
         """Return the documents with these ids, in the order asked, None where there is none."""
@@ -159,6 +164,10 @@ class Store(Protocol):
 
         Raises: Duplicate, Stale: nothing was kept. Unavailable: nothing was kept. Unknown: it may have been kept.
         """
+        ...
+
+    async def commit_each(self, units: Sequence[Sequence[Change]]) -> list[Outcome]:
+        """Keep or refuse each unit for itself, and return what became of each, in order."""
         ...
 
     async def ping(self) -> None:

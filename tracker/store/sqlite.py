@@ -3,15 +3,17 @@
 import asyncio
 import contextlib
 import sqlite3
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
 import orjson
 
 from tracker.store.port import (
+    Body,
     Change,
     Cursor,
     Delete,
@@ -20,6 +22,7 @@ from tracker.store.port import (
     Expect,
     Increment,
     Insert,
+    Outcome,
     Page,
     Replace,
     Scalar,
@@ -40,19 +43,22 @@ BUSY_MS = 5000
 
 
 class SqliteStore:
-    """Group commit on one connection: units that arrive while a transaction is being synced share the next one.
+    """Group commit on one connection: units that arrive while a transaction is being written share the next one.
 
-    The statements run on the event loop, only `COMMIT` (the disk) and waiting for another process run in a thread:
-    statements last microseconds, and handing each to a thread costs more in switching than it saves.
+    A group is written in bulk, in a thread: a few statements that take all its documents as JSON, and the `COMMIT`.
+    SQLite lets the event loop run while it works, which statements of microseconds for each document would not: each
+    hands the interpreter to and fro. A group that meets a conflict, which is rare, is undone and written again unit by
+    unit, each behind a savepoint, so that each gets its own outcome.
     """
 
     def __init__(self, path: Path):
         self._writer = _connect(path)
         self._reader = _connect(path)
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="sqlite-commit")
-        self._waiting: list[tuple[tuple[Change, ...], asyncio.Future[None]]] = []
+        self._waiting: deque[_Waiting] = deque()
         self._pump: asyncio.Task[None] | None = None
         self._selects: dict[tuple[Kind, int], str] = {}
+        self._closed = False
 
     @classmethod
     async def open(cls, path: Path) -> "SqliteStore":
@@ -95,19 +101,29 @@ class SqliteStore:
         return Page(items[:limit], Cursor(last.id if index.range == "id" else last.body[index.range], last.id))
 
     async def commit(self, *changes: Change) -> None:
-        if not changes:
-            return
-        check_unit(changes)
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((changes, future))
+        if changes:
+            (outcome,) = await self.commit_each([changes])
+            if outcome is not None:
+                raise outcome
+
+    async def commit_each(self, units: Sequence[Sequence[Change]]) -> list[Outcome]:
+        for changes in units:
+            check_unit(changes)
+        if not units:
+            return []
+        if self._closed:
+            raise Unavailable("the store is closed")
+        future: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(units, future))
         if self._pump is None or self._pump.done():
             self._pump = asyncio.create_task(self._work())
-        await future
+        return await future
 
     async def ping(self) -> None:
         self._read("SELECT 1", ())
 
     async def close(self) -> None:
+        self._closed = True
         if self._pump is not None:
             await self._pump
         self._disk.shutdown()
@@ -123,23 +139,26 @@ class SqliteStore:
     async def _work(self) -> None:
         """Write what waits, group after group, until nothing waits."""
         while self._waiting:
-            group, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
+            group = [self._waiting.popleft()]
+            room = GROUP - len(group[0].units)
+            while self._waiting and (room := room - len(self._waiting[0].units)) >= 0:
+                group.append(self._waiting.popleft())
+            units = [changes for waiting in group for changes in waiting.units]
             try:
-                outcomes: list[Exception | None] = await self._write([changes for changes, _ in group])
+                outcomes = await self._write(units)
             except StoreError as error:
-                outcomes = [error] * len(group)
-            except Exception as error:  # noqa: BLE001 - a mistake of ours must not leave the callers waiting
+                outcomes = [error] * len(units)
+            except Exception as error:
+                # A mistake of ours must not leave the callers waiting.
                 self._undo()
-                outcomes = [error] * len(group)
-            for (_, future), outcome in zip(group, outcomes, strict=True):
-                if future.done():  # the caller went away; what it asked for is kept all the same
-                    continue
-                if outcome is None:
-                    future.set_result(None)
-                else:
-                    future.set_exception(outcome)
+                for waiting in group:
+                    waiting.fail(error)
+                continue
+            rest = iter(outcomes)
+            for waiting in group:
+                waiting.done(list(islice(rest, len(waiting.units))))
 
-    async def _write(self, units: list[tuple[Change, ...]]) -> list[Exception | None]:
+    async def _write(self, units: list[Sequence[Change]]) -> list[Outcome]:
         """Write the units in one transaction, each kept or refused for itself.
 
         Raises: Unavailable: none was kept. Unknown: they may have been.
@@ -150,7 +169,11 @@ class SqliteStore:
                 self._writer.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError:  # another process writes: wait for it, in the thread
                 await loop.run_in_executor(self._disk, self._begin_patiently)
-            outcomes = self._apply(units)
+            together = _bundle(units)
+            if together is not None and self._apply_together(together):
+                outcomes: list[Outcome] = [None] * len(units)
+            else:
+                outcomes = self._apply(units)
         except sqlite3.Error as error:
             self._undo()
             raise Unavailable(f"the database cannot be written: {error}", retry_after=5) from error
@@ -171,17 +194,32 @@ class SqliteStore:
         finally:
             self._writer.execute("PRAGMA busy_timeout=0")
 
+    def _apply_together(self, statements: "list[_Bulk]") -> bool:
+        """Return whether all was as the units believed; if not, nothing is written."""
+        execute = self._writer.execute
+        execute("SAVEPOINT together")
+        try:
+            for statement in statements:
+                if not statement.run(execute):
+                    break
+            else:
+                return True
+        except sqlite3.IntegrityError:
+            pass
+        execute("ROLLBACK TO together")
+        return False
+
     def _undo(self) -> None:
         with contextlib.suppress(sqlite3.Error):  # a closed connection refuses even to be asked
             if self._writer.in_transaction:
                 self._writer.execute("ROLLBACK")
 
-    def _apply(self, units: list[tuple[Change, ...]]) -> list[Exception | None]:
+    def _apply(self, units: list[Sequence[Change]]) -> list[Outcome]:
         """Run the statements of each unit behind a savepoint; counters are summed and written once at the end."""
         execute = self._writer.execute
         counters: defaultdict[tuple[Kind, str], int] = defaultdict(int)
         labels: dict[tuple[Kind, str], Increment] = {}
-        outcomes: list[Exception | None] = []
+        outcomes: list[Outcome] = []
         for changes in units:
             execute("SAVEPOINT unit")
             try:
@@ -229,6 +267,91 @@ class SqliteStore:
                 _dump({"value": by, **labels})
 
 
+class _Waiting(NamedTuple):
+    """Units of one caller, and where it waits for their outcomes."""
+
+    units: Sequence[Sequence[Change]]
+    future: asyncio.Future[list[Outcome]]
+
+    def done(self, outcomes: list[Outcome]) -> None:
+        if not self.future.done():  # the caller went away; what it asked for is kept all the same
+            self.future.set_result(outcomes)
+
+    def fail(self, error: Exception) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class _Bulk(NamedTuple):
+    """One verb's changes of a kind.
+
+    Attributes: statements: the second does what the first leaves. documents: JSON by id. wanted: how many documents
+    must be as they should be, None where any may be.
+    """
+
+    statements: tuple[str, ...]
+    documents: str
+    wanted: int | None
+
+    def run(self, execute: Callable[[str, Sequence[str]], sqlite3.Cursor]) -> bool:
+        """Return whether all documents were as they should be."""
+        done = 0
+        for sql in self.statements:
+            cursor = execute(sql, (self.documents,))
+            done += cursor.fetchone()[0] if sql.startswith("SELECT") else cursor.rowcount
+            if done == self.wanted:
+                return True
+        return self.wanted is None
+
+
+def _bundle(units: Iterable[Sequence[Change]]) -> list[_Bulk] | None:
+    """Return statements that write all units at once, None where that would not do the same as one by one."""
+    written: defaultdict[tuple[type[Change], Kind], dict[str, Any]] = defaultdict(dict)
+    named: set[tuple[Kind, str]] = set()
+    names, plain = 0, True
+    for changes in units:
+        for change in changes:
+            kind, id = change.kind, change.id
+            many = written[type(change), kind]
+            match change:
+                case Increment(_, _, by, labels):
+                    value = by + many[id]["value"] if id in many else by
+                    many[id] = {**stamp(kind, labels), "value": value}
+                    continue
+                case Insert(_, _, body):
+                    many[id] = stamp(kind, body)
+                    plain = plain and _is_plain(kind, body)
+                case Replace(_, _, version, body):
+                    many[id] = (version, stamp(kind, body))
+                    plain = plain and _is_plain(kind, body)
+                case Expect(_, _, version) | Delete(_, _, version):
+                    many[id] = version
+            named.add((kind, id))
+            names += 1
+    if not plain or len(named) != names:  # units that meet on a document
+        return None
+    try:
+        texts = [_dump(many) for many in written.values()]
+    except TypeError:
+        return None
+    if any("\\u0000" in text for text in texts):  # SQLite's JSON functions would end the string there
+        return None
+    return [
+        _Bulk(_SQL[kind].bulk[verb], text, None if verb is Increment else len(many))
+        for ((verb, kind), many), text in zip(written.items(), texts, strict=True)
+    ]
+
+
+def _is_plain(kind: Kind, body: Body) -> bool:
+    """Return whether SQLite's JSON functions see in every indexed field what binding its value would store."""
+    return all(
+        type(value) in _PLAIN or (type(value) is int and -(2**63) <= value < 2**63)
+        for value in map(body.get, _COLUMNS[kind])
+    )
+
+
+_PLAIN = frozenset((str, bool, float, type(None)))
+
 _NOT_JSON = (TypeError, ValueError, OverflowError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
 """What orjson and the binding of columns raise for a body that is not JSON. Its unit alone is refused."""
 
@@ -251,6 +374,34 @@ class _Statements:
             f"{self.insert} ON CONFLICT (id) DO UPDATE SET version = version + 1,"
             " body = json_set(body, '$.value', json_extract(body, '$.value') + ?)"
         )
+        self.bulk = _bulk_statements(kind)
+
+
+def _bulk_statements(kind: Kind) -> dict[type[Change], tuple[str, ...]]:
+    """Return the SQL that makes one verb's changes of a kind, given as a JSON object by id.
+
+    The values are bodies, but versions for `Expect` and `Delete`, and pairs of version and body for `Replace`.
+    """
+    names = _COLUMNS[kind]
+    many = "json_each(?) AS many"
+    insert = f"INSERT INTO {kind} SELECT key, 1, value" + "".join(f", value ->> '{name}'" for name in names)
+    news = {name: f"many.value ->> '$[1].{name}'" for name in names}
+    update = f"UPDATE {kind} SET version = version + 1, body = many.value -> '$[1]'"
+    found = f" FROM {many} WHERE {kind}.id = many.key AND {kind}.version = many.value ->> 0"
+    same = "".join(f" AND {kind}.{name} IS {new}" for name, new in news.items())
+    sets = "".join(f", {name} = {new}" for name, new in news.items())
+    return {
+        Insert: (f"{insert} FROM {many}",),
+        # As in `replace_body`: those whose columns stay as they are first.
+        Replace: (update + found + same, update + sets + found) if names else (update + found,),
+        Expect: (f"SELECT count(*) FROM {many} JOIN {kind} ON {kind}.id = many.key AND version = many.value",),
+        Delete: (f"DELETE FROM {kind} WHERE (id, version) IN (SELECT key, value FROM {many})",),
+        Increment: (
+            f"{insert} FROM {many} WHERE true ON CONFLICT (id) DO UPDATE SET version = version + 1,"
+            " body = json_set(body, '$.value',"
+            " json_extract(body, '$.value') + json_extract(excluded.body, '$.value'))",
+        ),
+    }
 
 
 def _indexed(kind: Kind) -> tuple[str, ...]:

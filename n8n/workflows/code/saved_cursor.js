@@ -1,0 +1,2 @@
+const saved = $getWorkflowStaticData("global");
+return [{ json: { cursor: saved.cursor ?? "" } }];

@@ -1,0 +1,1 @@
+return next(beginPage($input.first().json, $getWorkflowStaticData("global"), $runIndex + 1));

@@ -1,0 +1,397 @@
+"""Leads over HTTP: creating, reading, correcting, finding, moving, and the story of each."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.e2e.client import Api, login
+
+FIELDS = {
+    "id", "person_id", "crm_user_id", "organization_id", "product_id", "stage", "engagement_score", "created_at",
+    "updated_at", "last_login_at", "contact_info", "demographics", "product_context", "version",
+}  # fmt: skip
+
+
+# create
+
+
+async def test_a_new_lead_has_the_documented_shape(api: Api) -> None:
+    """201, an ETag, and exactly the lead that api.md names, in every field that was given."""
+    reply = await api.post(
+        "/leads",
+        {
+            "product_id": "flowdesk",
+            "crm_user_id": "u1",
+            "organization_id": "org1",
+            "name": "Dana Doe",
+            "contact_info": {"email": "Dana@Example.com", "phone": "+49 151 12345678", "preferred_channel": "whatsapp"},
+            "demographics": {"job_title": "CTO", "$where": "x", "a.b": "y"},
+            "product_context": {"feature_usage": ["reports"], "trial_status": "active"},
+        },
+    )
+    assert (reply.status, reply.etag) == (201, '"1"')
+    lead = reply.body
+    assert lead.keys() == FIELDS
+    assert (lead["crm_user_id"], lead["organization_id"], lead["stage"]) == ("u1", "org1", "User")
+    assert (lead["engagement_score"], lead["last_login_at"], lead["version"]) == (0, None, 1)
+    assert lead["contact_info"] == {
+        "email": "dana@example.com",
+        "phone": "+4915112345678",
+        "preferred_channel": "whatsapp",
+    }
+    assert lead["demographics"] == {"job_title": "CTO", "$where": "x", "a.b": "y", "name": "Dana Doe"}
+    assert lead["product_context"] == {"login_frequency": 0, "feature_usage": ["reports"], "trial_status": "active"}
+    got = await api.get(f"/leads/{lead['id']}")
+    assert (got.status, got.etag, got.body) == (200, '"1"', lead)
+
+
+@pytest.mark.parametrize(
+    "known_by", [{"crm_user_id": "u1"}, {"email": "DANA@example.com"}, {"contact_info": {"phone": "+49 151 12345678"}}]
+)
+async def test_the_same_person_and_product_have_one_lead(api: Api, known_by: dict[str, Any]) -> None:
+    """Whoever is known by any of its keys gets the lead that exists, with 200; another product makes another lead."""
+    await api.product("gridwise")
+    lead = await api.lead(crm_user_id="u1", email="dana@example.com", phone="+4915112345678")
+    again = await api.post("/leads", {"product_id": "flowdesk", **known_by})
+    assert (again.status, again.body) == (200, lead)
+    other = await api.post("/leads", {"product_id": "gridwise", **known_by})
+    assert (other.status, other.body["person_id"]) == (201, lead["person_id"])
+    assert other.body["id"] != lead["id"]
+
+
+async def test_a_login_finds_the_lead_that_was_created_by_hand(api: Api) -> None:
+    """A lead from a form and the login of the same address are one."""
+    lead = await api.lead(email="dana@example.com")
+    result = (await api.post("/events/logins", login(email="dana@example.com"))).body["results"][0]
+    assert result["lead_id"] == lead["id"]
+    assert (await api.get(f"/leads/{lead['id']}")).body["crm_user_id"] == "u1"
+
+
+async def test_a_shared_mailbox_gives_nobody_anothers_lead(api: Api) -> None:
+    """Asked for CRM user u2, the server does not answer with u1's lead, nor does it take u1's address."""
+    one = await api.lead(crm_user_id="u1", email="team@example.com")
+    reply = await api.post("/leads", {"product_id": "flowdesk", "crm_user_id": "u2", "email": "team@example.com"})
+    assert (reply.status, reply.body["crm_user_id"]) == (201, "u2")
+    assert reply.body["person_id"] != one["person_id"]
+    assert reply.body["contact_info"]["email"] is None
+    found = (await api.post("/events/logins", login(crm_user_id="u2", event_id="l2"))).body["results"][0]
+    assert found["lead_id"] == reply.body["id"]
+
+
+async def test_an_address_of_somebody_else_is_not_taken(api: Api) -> None:
+    """Known by one address, a person does not become the owner of another's number."""
+    await api.product("gridwise")
+    await api.lead(phone="+4915112345678", email="bob@example.com")
+    lead = await api.lead(email="dana@example.com")
+    other = await api.lead(product_id="gridwise", email="dana@example.com", phone="+4915112345678")
+    assert other["person_id"] == lead["person_id"]
+    assert other["contact_info"]["phone"] is None
+
+
+async def test_fifty_creations_of_one_address_at_once_make_one_lead(api: Api) -> None:
+    """A form that is sent fifty times makes one lead: one 201, and 200 for the others."""
+    body = {"product_id": "flowdesk", "email": "dana@example.com"}
+    replies = await asyncio.gather(*(api.post("/leads", body) for _ in range(50)))
+    assert sorted(reply.status for reply in replies) == [*[200] * 49, 201]
+    assert len({reply.body["id"] for reply in replies}) == 1
+    assert len(await api.everything("/leads")) == 1
+
+
+# correct
+
+
+async def test_given_fields_are_merged(api: Api) -> None:
+    """What a PUT leaves out stays; what it names is new, also when the lead is read again."""
+    lead = await api.lead(email="dana@example.com", name="Dana", demographics={"job_title": "CTO", "industry": "toys"})
+    path = f"/leads/{lead['id']}"
+    reply = await api.put(path, {"demographics": {"industry": "games"}, "product_context": {"trial_status": "over"}})
+    assert reply.status == 200
+    assert reply.body["demographics"] == {"name": "Dana", "job_title": "CTO", "industry": "games"}
+    assert reply.body["product_context"]["trial_status"] == "over"
+    assert (reply.body["contact_info"], reply.body["version"]) == (lead["contact_info"], 2)
+    reply = await api.put(path, {"contact_info": {"email": "d@new.example"}, "organization_id": "org2"})
+    assert (await api.get(path)).body == reply.body
+    assert (reply.body["contact_info"]["email"], reply.body["organization_id"]) == ("d@new.example", "org2")
+    for email in ("dana@example.com", "d@new.example"):
+        assert (await api.post("/leads", {"product_id": "flowdesk", "email": email})).body["id"] == lead["id"]
+
+
+async def test_an_old_etag_changes_nothing(api: Api) -> None:
+    """Whoever read an older version is told so with 412; the current one, or `*`, goes through."""
+    lead = await api.lead()
+    path, first = f"/leads/{lead['id']}", '"1"'
+    second = await api.put(path, {"name": "Dana"}, If_Match=first)
+    assert (second.status, second.etag) == (200, '"2"')
+    assert (await api.put(path, {"name": "Late"}, If_Match=first)).status == 412
+    assert (await api.post(f"{path}/stage", {"stage": "Engaged_Lead"}, If_Match=first)).status == 412
+    assert (await api.get(path)).body == second.body
+    assert (await api.put(path, {"name": "Any"}, If_Match="*")).status == 200
+    assert (await api.put(path, {"name": "Weak"}, If_Match='W/"3"')).status == 200
+    bad = await api.put(path, {"name": "Bad"}, If_Match="yesterday")
+    assert (bad.status, bad.paths) == (422, ["If-Match"])
+
+
+async def test_of_many_writers_with_one_etag_one_wins(api: Api) -> None:
+    """Optimistic locking holds under a race: one 200, the others 412."""
+    lead = await api.lead()
+    puts = (api.put(f"/leads/{lead['id']}", {"name": f"N{n}"}, If_Match='"1"') for n in range(20))
+    assert sorted(reply.status for reply in await asyncio.gather(*puts)) == [200, *[412] * 19]
+
+
+async def test_an_address_of_another_person_is_refused(api: Api) -> None:
+    """Correcting a lead never merges two people by accident."""
+    await api.lead(email="bob@example.com")
+    lead = await api.lead(email="dana@example.com")
+    reply = await api.put(f"/leads/{lead['id']}", {"email": "bob@example.com", "name": "X"})
+    assert reply.status == 409
+    assert (await api.get(f"/leads/{lead['id']}")).body == lead
+
+
+# find
+
+
+async def test_every_lead_is_on_one_page_exactly(api: Api) -> None:
+    """Pages of any size show each lead once, oldest first, also while others are being added."""
+    made = [(await api.lead())["id"] for _ in range(11)]
+    for limit in (1, 4, 11, 100):
+        assert [lead["id"] for lead in await api.everything("/leads", limit)] == made
+    first = (await api.get("/leads?limit=4")).body
+    await api.lead()
+    rest = (await api.get(f"/leads?limit=7&cursor={first['next_cursor']}")).body
+    assert [lead["id"] for lead in first["items"] + rest["items"]] == made
+
+
+async def test_filters_narrow_the_list(api: Api) -> None:
+    """Product, stage and score narrow the list alone and together, page by page."""
+    await api.product("gridwise")
+    by_points = [await api.lead() for _ in range(5)]
+    for n, lead in enumerate(by_points):
+        for m in range(n):
+            await api.event(lead["id"], id=f"{n}.{m}")
+    await api.lead(product_id="gridwise")
+
+    async def ids(query: str) -> list[str]:
+        return [lead["id"] for lead in await api.everything(f"/leads?{query}", limit=2)]
+
+    points = [lead["id"] for lead in by_points]
+    assert await ids("product_id=flowdesk") == points
+    assert await ids("min_score=10") == points[2:]
+    assert await ids("min_score=10.001&product_id=flowdesk") == points[3:]
+    assert await ids("stage=Engaged_Lead") == points[4:]
+    assert await ids("stage=User&product_id=flowdesk&min_score=5") == points[1:4]
+    assert await ids("product_id=nowhere") == []
+    assert len(await ids("min_score=-1e9")) == 6
+
+
+async def test_a_lead_is_found_by_the_beginning_of_any_word(api: Api) -> None:
+    """E-mail, name, company and phone, in any case, each lead once, page by page."""
+    lead = await api.lead(
+        email="dana.doe@mail.acme.com", name="Dana O'Dell", phone="+4915112345678", demographics={"company": "Über & Co"}
+    )
+    others = [await api.lead(name=f"Dan Number{n}", email=f"dan{n}@other.example") for n in range(5)]
+
+    async def ids(query: str, limit: int = 2) -> list[str]:
+        return [found["id"] for found in await api.everything(f"/leads?q={query}", limit)]
+
+    for query in ("dana.doe@mail", "DANA", "o'd", "dell", "acme.com", "%2B49151", "4915112", "%C3%BCber", "dana%20%C3%BCb", "doe@"):
+        assert await ids(query) == [lead["id"]], query
+    for limit in (1, 2, 4, 50):
+        assert sorted(await ids("dan", limit)) == sorted([lead["id"], *(other["id"] for other in others)])
+    for query in ("ana", "12345", "dana%20nobody", "%25", "_", "*", "%00", "x" * 90):
+        assert await ids(query) == [], query
+    assert len(await ids("")) == len(await ids("%20")) == 6
+    assert await ids("dan%20number3&product_id=flowdesk&stage=User") == [others[3]["id"]]
+
+
+async def test_a_search_follows_the_persons_changes(api: Api) -> None:
+    """A new name is found at once and the old one no more, in every product of the person."""
+    await api.product("gridwise")
+    lead = await api.lead(email="dana@example.com", name="Before")
+    await api.lead(product_id="gridwise", email="dana@example.com")
+    assert len(await api.everything("/leads?q=before")) == 2
+    await api.put(f"/leads/{lead['id']}", {"name": "After"})
+    assert len(await api.everything("/leads?q=after")) == 2
+    assert await api.everything("/leads?q=before") == []
+
+
+@pytest.mark.parametrize(
+    ("query", "path"),
+    [
+        ("limit=0", "limit"),
+        ("limit=1001", "limit"),
+        ("limit=x", "limit"),
+        ("limit=" + "9" * 400, "limit"),
+        ("cursor=nonsense", "cursor"),
+        ("cursor=%C3%A4", "cursor"),
+        ("cursor=WzE4NDQ2NzQ0MDczNzA5NTUxNjE1LCJhIl0", "cursor"),
+        ("stage=Boss", "stage"),
+        ("min_score=nan", "min_score"),
+        ("min_score=inf", "min_score"),
+        ("min_score=1e308", "min_score"),
+        ("product_id=a/b", "product_id"),
+        ("q=" + "x" * 201, "q"),
+        ("colour=red", "colour"),
+    ],
+)
+async def test_a_bad_query_names_its_parameter(api: Api, query: str, path: str) -> None:
+    """A misspelt or impossible parameter is told, never ignored."""
+    reply = await api.get(f"/leads?{query}")
+    assert (reply.status, reply.paths) == (422, [path])
+
+
+@pytest.mark.parametrize("value", ["WzEsImEiXQ", "W251bGwsImEiXQ", "W3RydWUsImEiXQ", "WzEuNSwiYSJd", "WyIiLCIiXQ"])
+async def test_a_cursor_of_another_list_harms_nothing(api: Api, value: str) -> None:
+    """A well-formed cursor that points nowhere gives a page, perhaps an empty one."""
+    lead = await api.lead()
+    for path in ("/leads", "/leads?q=p", "/leads?product_id=flowdesk", "/review", f"/leads/{lead['id']}/timeline", "/templates"):
+        assert (await api.get(f"{path}{'&' if '?' in path else '?'}cursor={value}")).status == 200
+
+
+# count
+
+
+async def test_an_event_says_what_it_did(api: Api) -> None:
+    """202 with the points it gave, the score and the stage after it."""
+    lead = await api.lead()
+    reply = await api.event(lead["id"], "chatbot_interaction", channel="chatbot", id="c1")
+    assert reply.status == 202
+    assert reply.body == {
+        "event_id": "c1",
+        "lead_id": lead["id"],
+        "duplicate": False,
+        "score_impact": 2,
+        "engagement_score": 2,
+        "stage": "Engaged_Lead",
+    }
+
+
+async def test_a_repeated_event_counts_once(api: Api) -> None:
+    """The same id of the same source answers 200 with the first outcome; another source is another event."""
+    lead = await api.lead()
+    first = await api.event(lead["id"], id="e1")
+    again = await api.event(lead["id"], id="e1", timestamp="2026-01-06T10:00:00Z")
+    assert (again.status, again.body) == (200, {**first.body, "duplicate": True})
+    assert (await api.event(lead["id"], id="e1", source="other")).body["engagement_score"] == 10
+    without_id = [(await api.event(lead["id"])).body["event_id"] for _ in range(2)]
+    assert len(set(without_id)) == 2
+    assert (await api.get(f"/leads/{lead['id']}")).body["engagement_score"] == 20
+
+
+async def test_the_score_is_explained_by_the_ledger(api: Api) -> None:
+    """Total, per type and per day are each the sum of the events, and the words say what is missing."""
+    await api.product(
+        scoring_rules={"email_click_points": 3, "email_engagement_multiplier": 1.5, "answer_points": {"budget": 7}}
+    )
+    lead = await api.lead()
+    sent = [
+        ("login", {}),
+        ("login", {"timestamp": "2026-01-06T23:59:59.999+00:00"}),
+        ("email_click", {"channel": "email"}),
+        ("email_sent", {"channel": "email"}),
+        ("qualification_answer", {"channel": "chatbot", "metadata": {"slot": "budget", "value": "10k"}}),
+        ("qualification_answer", {"channel": "chatbot", "metadata": {"slot": ["budget"]}}),
+    ]
+    for event_type, more in sent:
+        await api.event(lead["id"], event_type, **more)
+    score = (await api.get(f"/leads/{lead['id']}/score")).body
+    assert score.keys() == {"total", "by_type", "by_day", "thresholds", "explanation"}
+    assert score["total"] == (await api.get(f"/leads/{lead['id']}")).body["engagement_score"] == 21.5
+    assert score["by_type"] == {"login": 10, "email_click": 4.5, "email_sent": 0, "qualification_answer": 7}
+    assert score["by_day"] == {"2026-01-05": 16.5, "2026-01-06": 5}
+    assert sum(score["by_type"].values()) == sum(score["by_day"].values()) == score["total"]
+    assert score["thresholds"] == {"engaged": 20, "qualified": 100}
+    assert score["explanation"] == (
+        "21.5 points: 10 from login, 7 from qualification_answer, 4.5 from email_click."
+        " Stage Engaged_Lead. 78.5 more would reach 100 (qualified)."
+    )
+    timeline = await api.everything(f"/leads/{lead['id']}/timeline")
+    assert sum(e["score_impact"] for e in timeline if e["kind"] == "event") == score["total"]
+
+
+async def test_events_from_the_beginning_of_time_are_counted(api: Api) -> None:
+    """A system that says the year 1 for "unknown" loses nothing."""
+    lead = await api.lead()
+    assert (await api.event(lead["id"], timestamp="0001-01-01T00:00:00Z")).status == 202
+    assert (await api.post("/events/logins", login(occurred_at="0001-01-02T00:00:00Z"))).body["accepted"] == 1
+
+
+# move
+
+
+async def test_a_lead_moves_one_stage_at_a_time(api: Api) -> None:
+    """Anything but the next stage is 409 and changes nothing: no version, no audit entry."""
+    lead = await api.lead()
+    path = f"/leads/{lead['id']}"
+    for stage in ("User", "Qualified_Lead", "Customer"):
+        reply = await api.post(f"{path}/stage", {"stage": stage})
+        assert (reply.status, "the next stage is Engaged_Lead" in reply.body["detail"]) == (409, True)
+    assert (await api.get(path)).body == lead
+    assert await api.everything(f"{path}/audit") == []
+    for n, stage in enumerate(("Engaged_Lead", "Qualified_Lead", "Customer")):
+        reply = await api.post(f"{path}/stage", {"stage": stage})
+        assert (reply.status, reply.body["stage"], reply.etag) == (200, stage, f'"{n + 2}"')
+    assert (await api.post(f"{path}/stage", {"stage": "Customer"})).status == 409
+
+
+async def test_every_change_of_stage_is_in_the_audit_trail(api: Api) -> None:
+    """Who, when, why, from where to where, and which event; by hand or earned, oldest first, page by page."""
+    await api.product(engaged_threshold=5)
+    lead = await api.lead()
+    path = f"/leads/{lead['id']}"
+    await api.event(lead["id"], id="e1")
+    await api.post(f"{path}/stage", {"stage": "Qualified_Lead", "reason": "a good call", "actor": "mia"})
+    await api.post(f"{path}/stage", {"stage": "Customer"})
+    audit = await api.everything(f"{path}/audit", limit=1)
+    assert [entry.keys() for entry in audit] == [{"from", "to", "at", "actor", "reason", "event_id"}] * 3
+    assert [(e["from"], e["to"], e["actor"], e["reason"], e["event_id"]) for e in audit] == [
+        ("User", "Engaged_Lead", "leadline", "score 5 reached 5", "api:e1"),
+        ("Engaged_Lead", "Qualified_Lead", "mia", "a good call", None),
+        ("Qualified_Lead", "Customer", "LEADLINE_API_KEY", "moved by hand", None),
+    ]
+    assert [e["at"] for e in audit] == sorted(e["at"] for e in audit)
+
+
+async def test_of_many_moves_at_once_one_wins(api: Api) -> None:
+    """Twenty people push the same button: the lead moves one stage."""
+    lead = await api.lead()
+    moves = (api.post(f"/leads/{lead['id']}/stage", {"stage": "Engaged_Lead"}) for _ in range(20))
+    assert sorted(reply.status for reply in await asyncio.gather(*moves)) == [200, *[409] * 19]
+    assert len(await api.everything(f"/leads/{lead['id']}/audit")) == 1
+
+
+async def test_the_timeline_is_one_story_in_order(api: Api) -> None:
+    """Events, stages and messages by the time they happened, however they arrived, each once over all pages."""
+    await api.product(engaged_threshold=5)
+    lead = await api.lead()
+    path = f"/leads/{lead['id']}"
+    for n in (3, 1, 5, 2, 4):
+        await api.event(lead["id"], id=f"e{n}", timestamp=f"2026-01-0{n}T10:00:00Z")
+    await api.event(lead["id"], id="\U0001f600" * 200, timestamp="2026-01-05T11:00:00Z")
+    sent = (await api.post("/messages/send", {"lead_id": lead["id"], "text": "Hello"})).body
+    for limit in (1, 2, 5, 50):
+        story = await api.everything(f"{path}/timeline", limit)
+        assert [entry["at"] for entry in story] == sorted(entry["at"] for entry in story)
+        events = [entry["event_id"] for entry in story if entry["kind"] == "event"]
+        assert events == ["e1", "e2", "e3", "e4", "e5", "\U0001f600" * 200]
+        assert [e["to"] for e in story if e["kind"] == "stage"] == ["Engaged_Lead"]
+        assert [e["message_id"] for e in story if e["kind"] == "message"] == [sent["message_id"]]
+        assert len({(e["kind"], e["id"]) for e in story}) == len(story) == 8
+
+
+async def test_a_conversion_makes_a_customer(api: Api) -> None:
+    """An event that names one of the product's goals leads to the end, through every stage."""
+    await api.product(conversion_goals=["paid"])
+    lead = await api.lead()
+    other = await api.event(lead["id"], "conversion", metadata={"goal": ["paid"]})
+    assert other.body["stage"] == "User"
+    done = await api.event(lead["id"], "conversion", metadata={"goal": "paid"})
+    assert done.body["stage"] == "Customer"
+    assert len(await api.everything(f"/leads/{lead['id']}/audit")) == 3
+
+
+@pytest.mark.parametrize("path", ["", "/score", "/audit", "/timeline"])
+@pytest.mark.parametrize("id", ["nobody", "01JD0000000000000000000000", "%00", "a%2Fb", "%FF", "x" * 600, "%F0%9F%98%80"])
+async def test_there_is_nothing_under_a_wrong_id(api: Api, path: str, id: str) -> None:
+    """An unknown, broken or endless id is 404, whatever it looks like."""
+    assert (await api.get(f"/leads/{id}{path}")).status == 404

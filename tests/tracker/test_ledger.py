@@ -1,0 +1,166 @@
+"""The fold: a lead's score is the sum of its ledger, whatever the order and the batches."""
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.strategies import NOON, configs, histories
+from tracker.events import Channel, EventType, Happening
+from tracker.lead import Lead
+from tracker.ledger import Folded, counters, entries, fold
+from tracker.product import ProductConfig
+from tracker.stages import ORDER, Stage
+from tracker.store.port import Increment, Insert
+from tracker.times import instant
+
+AT = instant(NOON)
+NEW = Lead(person_id="p", product_id="flowdesk", config_number=1, created_at=AT, updated_at=AT)
+
+
+def config(**changes: Any) -> ProductConfig:
+    base = {"product_id": "flowdesk", "name": "Flowdesk", "engaged_threshold": 20, "conversion_goals": ["paid"]}
+    return ProductConfig.model_validate({**base, "scoring_rules": {"qualification_threshold": 50}, **changes})
+
+
+def happening(event_type: EventType, id: str = "e1", machine: bool = False, **metadata: Any) -> Happening:
+    return Happening("crm", id, event_type, Channel.PRODUCT, AT, metadata, machine)
+
+
+def logins(count: int) -> list[Happening]:
+    return [happening(EventType.LOGIN, f"l{n}") for n in range(count)]
+
+
+def folded(history: Sequence[Happening], rules: ProductConfig, lead: Lead = NEW) -> Folded:
+    return fold("lead-1", lead, history, rules, at=AT)
+
+
+@given(histories(), configs())
+def test_the_score_is_the_sum_of_the_ledger(history: list[Happening], rules: ProductConfig) -> None:
+    """`engagement_score` always equals the sum recomputed from the events."""
+    done = folded(history, rules)
+    assert done.lead.score == sum(event.score_impact for event in done.events)
+    assert [event.key for event in done.events] == [h.key for h in history]
+
+
+@given(histories(), configs(), st.randoms(use_true_random=False))
+def test_the_score_does_not_depend_on_the_order(
+    history: list[Happening], rules: ProductConfig, shuffler: random.Random
+) -> None:
+    """Late and early arrivals lead to the same score, the same logins, the same last login."""
+    shuffled = history[:]
+    shuffler.shuffle(shuffled)
+    one, other = folded(history, rules).lead, folded(shuffled, rules).lead
+    assert (one.score, one.login_days, one.last_login_at) == (other.score, other.login_days, other.last_login_at)
+
+
+@given(histories(), configs(st.integers(0, 50)), st.randoms(use_true_random=False))
+def test_the_stage_does_not_depend_on_the_order_when_no_rule_takes_points_away(
+    history: list[Happening], rules: ProductConfig, shuffler: random.Random
+) -> None:
+    """However the events of a day arrive, the lead ends at the same stage."""
+    shuffled = history[:]
+    shuffler.shuffle(shuffled)
+    assert folded(history, rules).lead.stage is folded(shuffled, rules).lead.stage
+
+
+@given(histories(), configs(), st.data())
+def test_batches_do_not_matter(history: list[Happening], rules: ProductConfig, data: st.DataObject) -> None:
+    """One commit of ten events does what ten commits do, the audit trail included."""
+    cut = data.draw(st.integers(0, len(history)))
+    whole, first = folded(history, rules), folded(history[:cut], rules)
+    second = folded(history[cut:], rules, first.lead)
+    assert second.lead == whole.lead
+    assert first.events + second.events == whole.events
+    assert first.stage_changes + second.stage_changes == whole.stage_changes
+
+
+@given(histories(), configs())
+def test_the_audit_trail_leads_from_the_old_stage_to_the_new(history: list[Happening], rules: ProductConfig) -> None:
+    """Each change goes one step on, names the event that caused it, and the last one is where the lead stands."""
+    done = folded(history, rules)
+    at = Stage.USER
+    for change in done.stage_changes:
+        assert change.before is at
+        assert ORDER.index(change.to) == ORDER.index(at) + 1
+        assert change.event_id in {event.key for event in done.events}
+        at = change.to
+    assert done.lead.stage is at
+
+
+def test_one_event_over_two_thresholds_writes_two_entries() -> None:
+    """No stage is skipped in the audit trail."""
+    rules = config(scoring_rules={"login_points": 60, "qualification_threshold": 50})
+    changes = folded(logins(1), rules).stage_changes
+    assert [(c.before, c.to, c.reason) for c in changes] == [
+        (Stage.USER, Stage.ENGAGED, "score 60 reached 20"),
+        (Stage.ENGAGED, Stage.QUALIFIED, "score 60 reached 50"),
+    ]
+
+
+@pytest.mark.parametrize("event_type", [EventType.CHATBOT_INTERACTION, EventType.WHATSAPP_REPLY, EventType.EMAIL_REPLY])
+def test_whoever_answers_is_engaged(event_type: EventType) -> None:
+    """A first reply or chat makes an engaged lead, even where replies are worth nothing."""
+    rules = config(scoring_rules={"whatsapp_reply_points": 0, "chatbot_points": 0, "default_points": 0})
+    (change,) = folded([happening(event_type)], rules).stage_changes
+    assert (change.to, change.reason) == (Stage.ENGAGED, "first answer on product")
+
+
+def test_a_goal_makes_a_customer_from_any_stage() -> None:
+    """A conversion that names one of the product's goals walks the lead to the end, other conversions do nothing."""
+    done = folded([happening(EventType.CONVERSION, goal="paid")], config())
+    assert [c.to for c in done.stage_changes] == [Stage.ENGAGED, Stage.QUALIFIED, Stage.CUSTOMER]
+    assert folded([happening(EventType.CONVERSION, goal="demo")], config()).lead.stage is Stage.USER
+    assert folded([happening(EventType.CONVERSION)], config()).lead.stage is Stage.USER
+
+
+def test_what_earns_nothing_lifts_nobody() -> None:
+    """After a revert the lead stays where it was put until a scoring event comes."""
+    reverted = NEW.but(score=30_000, stage=Stage.USER)
+    assert folded([happening(EventType.EMAIL_SENT)], config(), reverted).lead.stage is Stage.USER
+    assert folded([happening(EventType.EMAIL_OPEN, machine=True)], config(), reverted).lead.stage is Stage.USER
+    assert folded(logins(1), config(), reverted).lead.stage is Stage.ENGAGED
+
+
+def test_under_n8n_the_stage_is_left_alone() -> None:
+    """Where the workflow decides on stages, the score grows and the stage waits."""
+    done = folded([*logins(20), happening(EventType.CONVERSION, goal="paid")], config(stage_policy="n8n"))
+    assert (done.lead.score, done.lead.stage, done.stage_changes) == (100_000, Stage.USER, [])
+
+
+def test_a_score_that_falls_takes_no_stage_away() -> None:
+    """Rules may take points; a stage is only left by hand."""
+    rules = config(scoring_rules={"login_points": 20, "email_open_points": -15, "qualification_threshold": 50})
+    done = folded([*logins(1), happening(EventType.EMAIL_OPEN)], rules)
+    assert (done.lead.score, done.lead.stage) == (5000, Stage.ENGAGED)
+
+
+@pytest.mark.parametrize("slot", [["budget"], {"a": 1}, 5, None, True])
+def test_a_slot_that_is_no_text_is_worth_nothing(slot: Any) -> None:
+    """Metadata is free-form: whatever it holds, the event is counted."""
+    rules = config(scoring_rules={"answer_points": {"budget": 10}})
+    (event,) = folded([happening(EventType.QUALIFICATION_ANSWER, slot=slot)], rules).events
+    assert (event.score_impact, orjson.loads(event.metadata)) == (0, {"slot": slot})
+
+
+@given(histories(), configs())
+def test_every_event_and_change_becomes_one_document(history: list[Happening], rules: ProductConfig) -> None:
+    """Documents are named after what they hold, so the same history can be kept only once."""
+    done = folded(history, rules)
+    changes = entries(done.events, done.stage_changes)
+    assert all(isinstance(change, Insert) for change in changes)
+    assert len({(c.kind, c.id) for c in changes}) == len(done.events) + len(done.stage_changes)
+
+
+def test_the_analytics_count_each_event_once() -> None:
+    """One increment per event, by the day it was received, the product and the type."""
+    done = folded([*logins(3), happening(EventType.EMAIL_OPEN)], config())
+    counted = counters(done.events)
+    assert all(isinstance(change, Increment) and change.by == 1 for change in counted)
+    metrics = [c.labels["metric"] for c in counted if isinstance(c, Increment)]
+    assert sorted(metrics) == ["events.email_open", *["events.login"] * 3]
+    assert {c.labels["day"] for c in counted if isinstance(c, Increment)} == {AT[:10]}

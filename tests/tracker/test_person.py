@@ -1,0 +1,81 @@
+"""The person, and what events do to what it may be sent."""
+
+import pytest
+
+from tests.strategies import NOON
+from tracker import consent
+from tracker.events import Channel, Event, EventType
+from tracker.person import Person, Suppression
+from tracker.times import Instant, instant
+
+AT = instant(NOON)
+LATER = Instant("2026-11-23T12:00:00.000Z")
+PERSON = Person(name="Dana Doe", created_at=AT, updated_at=AT)
+
+
+def test_a_person_that_does_not_change_is_the_very_same() -> None:
+    """The store is not written, and the version does not move, when nothing is new."""
+    assert PERSON.updated({"name": "Dana Doe", "email": None}, at=LATER) is PERSON
+    changed = PERSON.updated({"name": "Dana", "email": None}, at=LATER)
+    assert (changed.name, changed.updated_at, PERSON.name) == ("Dana", LATER, "Dana Doe")
+
+
+def test_a_person_has_one_lead_in_each_product() -> None:
+    both = PERSON.with_lead("flowdesk", "l1").with_lead("gridwise", "l2")
+    assert both.leads == {"flowdesk": "l1", "gridwise": "l2"}
+    assert PERSON.leads == {}
+
+
+def test_a_suppression_is_kept_once() -> None:
+    """A mailbox that bounces every day does not grow the person; another reason is another entry."""
+    bounce = Suppression(channel=Channel.EMAIL, reason="email_bounce", at=AT, scope="all")
+    once = PERSON.suppress(bounce)
+    assert once.suppress(bounce.but(at=LATER)) is once
+    assert len(once.suppress(bounce.but(reason="complaint")).suppressions) == 2
+    assert len(once.suppress(bounce.but(channel=Channel.WHATSAPP)).suppressions) == 2
+
+
+def test_the_first_name_is_what_stands_before_the_space() -> None:
+    assert (PERSON.first_name, PERSON.but(name=None).first_name) == ("Dana", "")
+
+
+def test_what_is_stored_reads_back() -> None:
+    """A person survives the store, and an older Leadline may read what a newer one wrote."""
+    person = PERSON.suppress(Suppression(channel=Channel.EMAIL, reason="x", at=AT)).with_lead("p", "l")
+    assert Person.read(person.body()) == person
+    assert Person.read({**person.body(), "from_the_future": 1}) == person
+
+
+def event(event_type: EventType, channel: Channel = Channel.EMAIL) -> Event:
+    return Event(
+        lead_id="l",
+        product_id="p",
+        source="crm",
+        event_id="e",
+        event_type=event_type,
+        channel=channel,
+        timestamp=AT,
+        received_at=LATER,
+    )
+
+
+@pytest.mark.parametrize("event_type", list(EventType))
+def test_only_three_events_stop_anything(event_type: EventType) -> None:
+    """An unsubscribe or a complaint stops nurture, a bounce stops everything on that channel; nothing else does."""
+    after = consent.after(PERSON, event(event_type))
+    scope = {"unsubscribe": "nurture", "complaint": "nurture", "email_bounce": "all"}.get(event_type)
+    if scope is None:
+        assert after is PERSON
+    else:
+        (suppression,) = after.suppressions
+        assert suppression == Suppression(channel=Channel.EMAIL, reason=event_type, at=AT, scope=scope)  # type: ignore[arg-type]
+
+
+def test_an_unsubscribe_stops_the_channel_it_came_by() -> None:
+    """A product's own settings page speaks of e-mail."""
+
+    def stopped(channel: Channel) -> Channel:
+        return consent.after(PERSON, event(EventType.UNSUBSCRIBE, channel)).suppressions[0].channel
+
+    assert stopped(Channel.WHATSAPP) is Channel.WHATSAPP
+    assert stopped(Channel.PRODUCT) is Channel.EMAIL
