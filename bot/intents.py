@@ -17,6 +17,7 @@ _STEPS = 11
 
 
 _FREQUENT = 25
+_FEW = 200
 
 
 def frequent(messages: Iterable[Sequence[str]]) -> frozenset[str]:
@@ -75,8 +76,9 @@ def train(examples: Sequence[tuple[list[str], str]]) -> IntentModel:
     for seen, _ in examples:
         for name in seen:
             counts[name] = counts.get(name, 0) + 1
-    # What only one example has cannot be weighed against anything.
-    index = {name: row for row, name in enumerate(name for name, count in counts.items() if count > 1)}
+    # What only one example has cannot be weighed against anything, unless there are hardly any examples.
+    least = 2 if len(examples) >= _FEW else 1
+    index = {name: row for row, name in enumerate(name for name, count in counts.items() if count >= least)}
     kinds = np.array([_KINDS[name[0]] for name in index], dtype=np.float32)
     often = np.array([counts[name] for name in index], dtype=np.float32)
     scales = kinds * (1.0 + np.log(np.float32(len(examples)) / often))

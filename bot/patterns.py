@@ -41,6 +41,7 @@ _SIZES = [
         r"(?!\s*(?:%|months?|weeks?|days?|years?|hours?|min|leads?|users?|customers?|dollars|euros|usd|eur|k\b))\b",
         rf"\bwe(?:'|’| a)?re\s+{_ABOUT}{_SIZE}(?=\s*(?:$|[.,;!]|now\b|in total|and\b|in\b|at\b))",
         rf"\b(?:employ|employs|employing|hired?)\s+{_ABOUT}{_SIZE}\b",
+        rf"\b(?:company|team|staff) size\b[^.,;\d]{{0,20}}?{_SIZE}(?!\s*(?:%|k\b))\b",
         r"\b(?P<v>just me|only me|just myself|only myself|just the two of us)\b",
     )
 ]
@@ -80,10 +81,10 @@ _TIMES = [
         r"\b(?P<v>(?:end|beginning|start|middle|mid) of (?:the |this |next )?(?:q[1-4]|year|quarter|month|week|"
         rf"{_MONTHS}|20\d\d|summer|spring|winter|fall|autumn)){_YEAR}\b",
         rf"(?<![\w$€£.])(?P<v>{_COUNT}[- ]?{_SPAN})\b(?!\s*(?:trial|free|ago|old|of experience|contract|long trial))",
-        r"\b(?P<v>(?:early |late |later |mid |sometime )?(?:this|next|coming|the following) (?:week|month|quarter|"
+        r"\b(?P<v>(?:early |late |later |mid )?(?:this|next|coming|the following) (?:week|month|quarter|"
         rf"year|spring|summer|autumn|fall|winter|half|{_MONTHS}|monday|tuesday|wednesday|thursday|friday))\b",
         r"\b(?P<v>as soon as possible|a\.?s\.?a\.?p\.?|immediately|right away|straight ?away|tomorrow|urgently|"
-        r"no rush|no hurry|no deadline|no timeline|sooner the better)(?=\W|$)",
+        r"no rush|no hurry|sooner the better)(?=\W|$)",
         r"\b(?:in|by|before|until|till|around|from|for|during|since|start(?:ing)?|launch(?:ing)?|mid|early|"
         rf"late)\s(?P<v>(?:(?:early|late|mid)[- ])?(?:{_MONTHS})(?: \d{{1,2}}(?:st|nd|rd|th)?)?(?: 20\d\d)?)\b",
         r"\b(?:in|by|before|until|during|this|next|after)\s(?:the )?(?P<v>(?:spring|summer|autumn|fall|winter|"

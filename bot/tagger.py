@@ -4,6 +4,7 @@ Trained on the annotated examples, each repeated with other names in place of th
 surroundings that are learnt and not the names.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,12 @@ from bot.words import Token, tokens
 
 LEARNT = ("person_name", "company", "job_title", "industry", "product")
 _LABELS = ("", *LEARNT)
+_TITLE_LABEL = _LABELS.index("job_title")
+_NAME_LABEL = _LABELS.index("person_name")
+_TITLE = re.compile(r"[ah]+(?:oa+(?:na+)?)?")
+_INTRODUCTIONS = frozenset(("is", "i'm", "im", "am", "me", "by", "name's", ":", "named", "it's", "this", "actually"))
+_LEADS = re.compile(r"^(?:i['’]?m|the|an?|my|our|dr|mr|ms|mrs|it['’]s|is|at|from|of|for)\b\.?\s+", re.IGNORECASE)
+_TAILS = re.compile(r"\s+(?:of|at|for|in|the|and|an?|from|with|here)$", re.IGNORECASE)
 _VARIANTS = 2
 _RIDGE = 2e-6
 _STEPS = 14
@@ -59,7 +66,10 @@ class Tagger:
             return []
         best = self._path(scores)
         odds = shares(scores)[np.arange(len(best)), best].tolist()
-        return _join(text, parts, [0 if kind else label for label, kind in zip(best, kinds, strict=True)], odds)
+        labels = [0 if kind else label for label, kind in zip(best, kinds, strict=True)]
+        _complete_titles(labels, parts)
+        _drop_doubtful_names(labels, parts, self.lists)
+        return _join(text, parts, labels, odds)
 
     def _path(self, scores: Floats) -> list[int]:
         """Return the best sequence of labels (Viterbi)."""
@@ -99,8 +109,11 @@ def _join(text: str, parts: Sequence[Token], labels: Sequence[int], sure: Sequen
 
 def _trim(text: str, item: Found) -> Found:
     words = text[item.start : item.end]
-    inner = words.strip(" ,;:!?\"'()-–@&") or ""
-    start = item.start + (words.find(inner) if inner else 0)
+    inner = words.strip(" ,;:!?\"'()-–@&")
+    inner = _TAILS.sub("", inner)
+    if item.entity != "company":
+        inner = _LEADS.sub("", inner)
+    start = item.start + words.find(inner)
     return Found(start, start + len(inner), item.entity)
 
 
@@ -175,7 +188,7 @@ def _surroundings(parts: Sequence[Token], kinds: Sequence[str], lists: Lists) ->
 
 
 def _phrases(words: Sequence[str], lists: Lists) -> list[str]:
-    """Return for each word whether it is inside a listed industry, by the longest phrase that fits."""
+    """Return for each word whether it is inside a listed industry (`i`) or what may be a job title (`t`)."""
     marks = ["-"] * len(words)
     place = 0
     while place < len(words):
@@ -185,7 +198,47 @@ def _phrases(words: Sequence[str], lists: Lists) -> list[str]:
                 place += length - 1
                 break
         place += 1
+    for start, end in _titles(words):
+        marks[start:end] = ["t"] * (end - start)
     return marks
+
+
+def _titles(words: Sequence[str]) -> list[tuple[int, int]]:
+    """Return where job titles may stand: areas and ranks around a head ("marketing director", "head of it")."""
+    letters = "".join(
+        "h"
+        if word in vocabulary.HEADS
+        else "a"
+        if word in vocabulary.AREAS or word in vocabulary.RANKS
+        else {"of": "o", "for": "o", "and": "n", "&": "n"}.get(word, "-")
+        for word in words
+    )
+    return [match.span() for match in _TITLE.finditer(letters) if "h" in match[0]] if "h" in letters else []
+
+
+def _complete_titles(labels: list[int], parts: Sequence[Token]) -> None:
+    """Where part of what may be a job title is taken for one, take all of it."""
+    if _TITLE_LABEL in labels:
+        spans = _titles([token.lower.rstrip(".") for token in parts])
+        for start, end in spans:
+            if _TITLE_LABEL in labels[start:end]:
+                labels[start:end] = [_TITLE_LABEL] * (end - start)
+        for _, end in spans[:-1]:
+            # "CTO and co-founder" are two.
+            if parts[end].lower in ("and", "&") and labels[end] == _TITLE_LABEL:
+                labels[end] = 0
+
+
+def _drop_doubtful_names(labels: list[int], parts: Sequence[Token], lists: Lists) -> None:
+    """A name in lower case counts only if it is a known one, or if somebody is being introduced."""
+    for place, label in enumerate(labels):
+        if label != _NAME_LABEL or (place and labels[place - 1] == label):
+            continue
+        end = next((i for i in range(place, len(labels)) if labels[i] != label), len(labels))
+        run = parts[place:end]
+        introduced = place and parts[place - 1].lower in _INTRODUCTIONS
+        if not introduced and all(t.text.islower() and t.lower not in lists.first_names for t in run):
+            labels[place:end] = [0] * len(run)
 
 
 def train(examples: Sequence[Example], lists: Lists, find: Callable[[str], list[Found]]) -> Tagger:

@@ -1,7 +1,6 @@
 """From a message to an intent and entities, trained from `nlu.yml` when the assistant is loaded."""
 
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,13 +77,12 @@ class Understanding:
         """Train on `data`; takes a fraction of a second for two thousand examples."""
         phrases = Phrases.of(data)
         read = [(example, *_read(example.text)) for example in data.examples]
-        with ThreadPoolExecutor(1) as pool:
-            # numpy lets go of the interpreter while it sums, so the two fits share two cores.
-            fitting = pool.submit(tagger.train, data.examples, _lists(data), patterns.find)
-            known = intents.frequent(words for _, words, _, _ in read)
-            model = cls._learn(read, phrases, known)
-            names = fitting.result()
-        speller = Speller.of([w for _, words, _, _ in read for w in words] + " ".join(phrases.lists).split())
+        speller = Speller.of((w for _, words, _, _ in read for w in words), listed(" ".join(phrases.lists)))
+        for _, words, _, _ in read:
+            words[:] = map(speller.correct, words)
+        known = intents.frequent(words for _, words, _, _ in read)
+        model = cls._learn(read, phrases, known)
+        names = tagger.train(data.examples, _lists(data), patterns.find)
         return cls(
             model,
             names,

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -119,11 +120,11 @@ class Speller:
     reduced: dict[str, list[str]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, words: Iterable[str]) -> "Speller":
-        speller = cls()
-        for word in words:
-            if word.isascii() and word.isalpha():
-                speller.counts[word] = speller.counts.get(word, 0) + 1
+    def of(cls, words: Iterable[str], listed: Iterable[str] = ()) -> "Speller":
+        """Return a speller of `listed` words and of `words` that stand there more than once, as a slip would not."""
+        counts = Counter(words)
+        counts.update({word: 2 for word in listed})
+        speller = cls({w: count for w, count in counts.items() if count > 1 and w.isascii() and w.isalpha()})
         for word in speller.counts:
             if len(word) >= 4:
                 for part in {word, *_without_one(word)}:

@@ -20,7 +20,7 @@ def _said(text: str) -> str:
 
 
 Words = Annotated[str, StringConstraints(min_length=1, max_length=MOST_CHARACTERS), AfterValidator(_said)]
-MessageId = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,100}$")]
+MessageId = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,100}$")]
 VisitorId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Token = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
 

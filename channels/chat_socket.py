@@ -1,4 +1,4 @@
-"""One open web socket: frames in, one after another; frames out through a queue, so that nobody waits for a slow reader."""
+"""One open web socket: frames in, one by one; frames out through a queue, so that slow readers hold up nobody."""
 
 import asyncio
 import contextlib

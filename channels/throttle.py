@@ -1,6 +1,5 @@
 """How often strangers may call: a moving window per visitor and per address, in this process."""
 
-import math
 import time
 
 from limits import RateLimitItemPerMinute
@@ -34,7 +33,7 @@ class Throttle:
             self._forget()
         if not self._limiter.hit(limit, *who):
             wait = self._limiter.get_window_stats(limit, *who).reset_time - time.time()
-            raise TooMany("too many messages; wait a moment", retry_after=max(1, math.ceil(wait)))
+            raise TooMany("too many messages; wait a moment", retry_after=max(1, int(wait) + 1))
 
     def _forget(self) -> None:
         """The storage empties windows that are over, and keeps their names."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from http import HTTPStatus
 from importlib.resources import files
 from typing import Any
 
@@ -10,6 +11,7 @@ from aiohttp import web
 from channels.chat import Chat
 from channels.chat_frames import Answered, PageQuery, Post, SocketQuery, Thread, ThreadQuery, shown
 from channels.chat_socket import ChatSocket
+from tracker.errors import Malformed
 from tracker.pages import CSP, HEADERS, Pages
 from tracker.web import Answer, Call, Media, Route
 
@@ -24,15 +26,17 @@ class WebChatRoutes:
         self._chat, self._base = chat, base_url.rstrip("/")
         self._pages = Pages("channels")
         self._script, self._style, self._page_style = widget_script(), _file("widget.css"), _file("page.css")
+        self._icon = _file("icon.svg")
 
     def routes(self) -> list[Route]:
-        page, script, css = Media("text/html"), Media("text/javascript"), Media("text/css")
+        page, script, css, svg = map(Media, ("text/html", "text/javascript", "text/css", "image/svg+xml"))
         return [
             Route("GET", "/chat", None, self.page, "A page to try web chat", {200: page}, query=PageQuery),
             Route("GET", "/chat/widget.js", None, self.script, "Web chat for any site, one script tag",
                   {200: script, 304: None}),
             Route("GET", "/chat/widget.css", None, self.style, "How the widget looks", {200: css, 304: None}),
             Route("GET", "/chat/page.css", None, self.page_style, "How the page looks", {200: css, 304: None}),
+            Route("GET", "/chat/icon.svg", None, self.icon, "The page's icon", {200: svg, 304: None}),
             Route("GET", "/chat/ws", None, self.socket, "Web chat's web socket", {101: None}, query=SocketQuery,
                   errors=(400, 429)),
             Route("GET", "/chat/messages", None, self.read, "A visitor's thread, for clients without web sockets",
@@ -58,8 +62,13 @@ class WebChatRoutes:
     async def page_style(self, call: Call[None, Any]) -> Answer:
         return _asset(call.request, self._page_style, "text/css")
 
+    async def icon(self, call: Call[None, Any]) -> Answer:
+        return _asset(call.request, self._icon, "image/svg+xml")
+
     async def socket(self, call: Call[None, SocketQuery]) -> web.StreamResponse:
         request = call.request
+        if not web.WebSocketResponse().can_prepare(request):
+            raise Malformed("this address speaks web socket; without one, use /chat/messages")
         self._chat.throttle.address(request.remote)
         return await ChatSocket(self._chat, request.remote, call.query).serve(request)
 
@@ -84,14 +93,18 @@ class WebChatRoutes:
         allowed = {"Access-Control-Allow-Methods": "GET, POST", "Access-Control-Allow-Headers": "Content-Type"}
         return Answer(204, headers={**allowed, "Access-Control-Max-Age": "86400"})
 
-    async def close(self, _: web.Application) -> None:
-        """On shutdown: let go of every open socket."""
+    def attach(self, app: web.Application) -> None:
+        """Do what concerns more than one row of the table."""
+        app.on_response_prepare.append(_open_to_sites)
+        app.on_shutdown.append(self._close)
+
+    async def _close(self, _: web.Application) -> None:
         self._chat.hub.close()
 
 
-async def open_to_sites(request: web.Request, response: web.StreamResponse) -> None:
+async def _open_to_sites(request: web.Request, response: web.StreamResponse) -> None:
     """Let pages of any site read what is under /chat/, errors too. No cookie is ever looked at there."""
-    if request.path.startswith("/chat/") and response.status != 101:
+    if request.path.startswith("/chat/") and response.status != HTTPStatus.SWITCHING_PROTOCOLS:
         response.headers["Access-Control-Allow-Origin"] = "*"
         response.headers["Access-Control-Expose-Headers"] = "Retry-After"
 

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,15 @@ from config.settings import WrongSettings, load
 from tracker.errors import LeadlineError
 
 EXAMPLE = "example:\n  {}"
+
+
+def _port(text: str) -> int:
+    if not 0 <= (port := int(text)) < 65_536:
+        raise ValueError
+    return port
+
+
+_port.__name__ = "port"  # what the parser calls it in its message
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
 
     serve = command("serve", "Run the server.", "leadline serve --port 8080 --demo")
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
-    serve.add_argument("--port", type=int, default=8080, help="port to listen on (default 8080)")
+    serve.add_argument("--port", type=_port, default=8080, help="port to listen on (default 8080)")
     serve.add_argument("--role", choices=["all", "web", "worker"], default="all", help="what this process does")
     serve.add_argument("--workers", type=int, default=1, help="processes; more than 1 needs MongoDB (default 1)")
     serve.add_argument("--demo", action="store_true", help="bring the demo products; unset channels write files")
@@ -77,6 +87,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except LeadlineError as error:
         print(f"leadline: {error.detail}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # whoever read our output has seen enough; what is left in the buffer goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        print(f"leadline: {error.filename or 'cannot go on'}: {error.strerror or error}", file=sys.stderr)
         return 1
     except (KeyboardInterrupt, asyncio.CancelledError):
         return 130

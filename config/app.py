@@ -11,6 +11,7 @@ from aiohttp import web
 from bot.routes import BotRoutes
 from bot.talks import Talks
 from bot.talks import told as talks_told
+from channels.chat import Chat
 from channels.delivery import Delivery
 from channels.email import SmtpSender
 from channels.messages import SequenceOutbox, told
@@ -20,11 +21,13 @@ from channels.sending import Sender
 from channels.templates import TemplateCatalog
 from channels.tokens import Tokens
 from channels.tracking import Addresses, TrackingRoutes
+from channels.webchat import WebChatRoutes
 from config.assistant import TrainedEngine
 from config.operation import OperationRoutes, Traffic
 from config.problems import edge
 from config.schedule import Schedule, Worker
 from config.settings import Settings
+from config.webchat import TalkingAssistant
 from n8n.ingest import IngestRoutes
 from nurture.planning import Drips
 from tracker import idempotency
@@ -67,6 +70,7 @@ class Server:
     worker: Worker
     senders: dict[Channel, Sender]
     engine: TrainedEngine
+    chat: Chat
     schedule: Schedule = field(default_factory=Schedule)
 
     async def start_work(self) -> None:
@@ -106,11 +110,12 @@ def build(
     base_url: str,
     outbox: Path | None = None,
     clock: Callable[[], datetime] = now,
+    engine: TrainedEngine | None = None,
 ) -> Server:
     """Make a server around an open store.
 
     Args: secrets: the first signs links, all verify. base_url: how the world reaches the server. outbox: where channels
-    without settings write their messages; None: they are off.
+    without settings write their messages; None: they are off. engine: another one than the assistant's.
     """
     tokens = Tokens(secrets)
     senders = make_senders(settings, outbox)
@@ -136,8 +141,10 @@ def build(
     keys = Keys(store, seed=settings.api_key)
     traffic = Traffic()
     operation = OperationRoutes(store, traffic, told_channels(senders, outbox), version=version("leadline"))
-    engine = TrainedEngine()
+    engine = engine or TrainedEngine()
     talks = Talks(recorder, engine)
+    chat = Chat(TalkingAssistant(talks), catalog, tokens, default_product=settings.default_product)
+    web_chat = WebChatRoutes(chat, base_url=base_url)
     rooms = {
         "tracker": [
             *LeadRoutes(recorder, timeline=TIMELINE).routes(),
@@ -148,6 +155,7 @@ def build(
         "channels": [
             *ChannelRoutes(recorder, templates, open_channels=frozenset(senders)).routes(),
             *TrackingRoutes(recorder, tokens).routes(),
+            *web_chat.routes(),
         ],
         "bot": BotRoutes(talks, engine, default_product=settings.default_product).routes(),
         "n8n": IngestRoutes(ingestion, secret=settings.ingest_secret).routes(),
@@ -157,8 +165,22 @@ def build(
     operation.describe(routes)
     app = web.Application(middlewares=[edge(traffic)], client_max_size=MAX_BODY)
     mount(app, routes, keys, store)
+    web_chat.attach(app)
     return Server(
-        settings, store, app, routes, keys, catalog, templates, recorder, ingestion, delivery, worker, senders, engine
+        settings,
+        store,
+        app,
+        routes,
+        keys,
+        catalog,
+        templates,
+        recorder,
+        ingestion,
+        delivery,
+        worker,
+        senders,
+        engine,
+        chat,
     )
 
 

@@ -63,7 +63,7 @@ def _secrets(settings: Settings) -> list[str]:
 
 def _kept(path: Path, *, prefix: str = "") -> str:
     """Return the secret in a file that only its owner can read, made at the first time."""
-    if not path.exists():
+    if not path.exists() or not path.read_text().strip():  # empty where a start was cut off
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.touch(mode=0o600)
         path.write_text(f"{prefix}{secrets.token_urlsafe(32)}\n")

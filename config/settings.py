@@ -7,15 +7,25 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from channels.email import parse_url
+from channels.email import mailbox, parse_url
 from tracker.errors import Fault, LeadlineError
 
 PREFIX = "LEADLINE_"
 
 
 def _smtp_url(url: str) -> str:
-    parse_url(url)
+    try:
+        parse_url(url)
+    except ValueError:
+        url = "#"
+    if "#" in url:  # the parser's own words would show a piece of the password
+        raise ValueError("wants smtp[s]://user:pass@host:port?starttls=1, with # / ? @ of the password as %23 %2F %3F %40")
     return url
+
+
+def _mail_from(sender: str) -> str:
+    mailbox(sender)
+    return sender
 
 
 def _http_url(url: str) -> str:
@@ -48,7 +58,7 @@ class Settings(BaseSettings):
     secret: Annotated[str, AfterValidator(_secret)] | None = None
     ingest_secret: Annotated[str, Field(min_length=16)] | None = None
     smtp_url: Annotated[str, AfterValidator(_smtp_url)] | None = None
-    mail_from: str = "Leadline <leadline@localhost>"
+    mail_from: Annotated[str, AfterValidator(_mail_from)] = "Leadline <leadline@localhost>"
     retry_base_seconds: Annotated[float, Field(gt=0, le=3600)] = 30
     provider_timeout: Annotated[float, Field(gt=0, le=600)] = 15
     default_product: str | None = None

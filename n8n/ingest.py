@@ -1,5 +1,6 @@
 """What n8n posts: product logins, and records that a workflow could not process."""
 
+import contextlib
 import hashlib
 import hmac
 import time
@@ -123,10 +124,8 @@ class IngestRoutes:
         return {"event_id": _named(record), "status": "quarantined", "reason": error, "review_id": id}
 
     async def _queue(self, item: Insert) -> None:
-        try:
+        with contextlib.suppress(Duplicate):  # this very record is in the queue already
             await self._store.commit(item)
-        except Duplicate:  # this very record is in the queue already
-            pass
 
     async def dead_letter(self, call: Call[DeadLetter, Any]) -> Answer:
         given = call.body

@@ -76,6 +76,11 @@ class MongoServer:
             self._process = None
 
     def _command(self) -> list[str]:
+        # Tests that are killed have no time to stop a server: where there is such a tool, it goes with them.
+        tool = shutil.which("setpriv")
+        return [*([tool, "--pdeathsig", "KILL", "--"] if tool else []), *self._server()]
+
+    def _server(self) -> list[str]:
         if self.mongod:
             replicas = [] if self.standalone else ["--replSet", "tests"]
             address = ["--bind_ip", "127.0.0.1", "--port", str(self.port)]

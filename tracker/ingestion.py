@@ -109,34 +109,43 @@ class Ingestion:
         for share in shares:
             self._under_way[share.who] = turn
         try:
-            await self._commit(shares)
-        except Exception as error:  # noqa: BLE001 - it is told to those who wait for an answer
-            for share in shares:
-                share.fail(error)
+            await asyncio.gather(*map(self._alone, await self._together(shares)))
         finally:
             for share in shares:
                 del self._under_way[share.who]
             turn.set_result(None)
 
-    async def _commit(self, shares: "Sequence[_Share]") -> None:
-        # Taken out of memory: what fails now is read the next time.
-        remembered = [(share, self._people.pop(share.who, None)) for share in shares]
-        known = [(share, person and await self._from_memory(person, share.logins)) for share, person in remembered]
-        new = [share for share, found in known if found is None]
-        read = iter(await asyncio.gather(*(self._from_store(share.logins) for share in new)) if new else ())
-        now = self.clock()
-        decided = [(share, decide_logins(share.logins, found or next(read), now=now)) for share, found in known]
-        units = [await whole(self.store, decision, self._reactors) for _, decision in decided]
-        again = []
-        for (share, decision), outcome in zip(decided, await self.store.commit_each(units), strict=True):
+    async def _together(self, shares: "Sequence[_Share]") -> "list[_Share]":
+        """Decide and commit in one go, and return the shares that have to be counted alone."""
+        try:
+            decisions = await self._decide(shares)
+            units = [await whole(self.store, decision, self._reactors) for decision in decisions]
+            outcomes = await self.store.commit_each(units)
+        except Exception:  # noqa: BLE001 - whoever it was, it is no reason to refuse the others
+            return list(shares)
+        alone = []
+        for share, decision, outcome in zip(shares, decisions, outcomes, strict=True):
             if outcome is None:
                 self._done(share, decision.outcome)
             elif isinstance(outcome, Conflict):
-                again.append(self._alone(share))
+                alone.append(share)
             else:
                 share.fail(outcome)
-        if again:
-            await asyncio.gather(*again)
+        return alone
+
+    async def _decide(self, shares: "Sequence[_Share]") -> list[Decision[Counted]]:
+        known: list[Known | None] = []
+        for share in shares:
+            # Taken out of memory: what fails now is read the next time.
+            person = self._people.pop(share.who, None)
+            known.append(person and await self._from_memory(person, share.logins))
+        new = [share.logins for share, found in zip(shares, known, strict=True) if found is None]
+        read = iter(await asyncio.gather(*map(self._from_store, new)) if new else ())
+        now = self.clock()
+        return [
+            decide_logins(share.logins, found or next(read), now=now)
+            for share, found in zip(shares, known, strict=True)
+        ]
 
     async def _alone(self, share: "_Share") -> None:
         """Count the logins of a person who is not as remembered, or was changed at the same time."""
@@ -149,7 +158,7 @@ class Ingestion:
 
         try:
             self._done(share, await run(self.store, read, decide, reactors=self._reactors))
-        except Exception as error:  # noqa: BLE001 - as in `_count`, and the others have their own answers
+        except Exception as error:  # noqa: BLE001 - it is told to those who wait for an answer
             share.fail(error)
 
     def _done(self, share: "_Share", counted: Counted) -> None:
@@ -161,16 +170,14 @@ class Ingestion:
 
     async def _from_memory(self, person: KnownPerson, logins: Sequence[Login]) -> Known | None:
         """Return what is known without reading, None where something new must be looked up."""
-        owners: dict[Key, str] = {}
+        stored, configs = person.person, {}
         for login in logins:
-            if login.product_id not in person.leads:
+            found = person.leads.get(login.product_id)
+            if found is None or login.email not in (None, stored.email) or login.phone not in (None, stored.phone):
                 return None
-            for key in identity_keys(login)[1:]:
-                if key.value not in (person.person.email, person.person.phone):
-                    return None
-                owners[key] = person.id
-        configs = {p: await self._catalog.version(p, found.lead.config_number) for p, found in person.leads.items()}
-        return Known(person, {}, owners, (), configs, {})
+            if login.product_id not in configs:
+                configs[login.product_id] = await self._catalog.version(login.product_id, found.lead.config_number)
+        return Known(person, {}, {}, (), configs, {})
 
     async def _from_store(self, logins: Sequence[Login]) -> Known:
         get = self.store.get

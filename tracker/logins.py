@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Annotated, Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -84,10 +85,11 @@ def read_login(record: Any, *, now: datetime) -> Read:
     try:
         return Read(Login.model_validate(record, context=context))
     except ValidationError as error:
-        faults = tuple(Fault("/".join(map(str, e["loc"])), e["msg"]) for e in error.errors(include_url=False))
-    if not isinstance(record, dict) or any(fault.path.split("/")[0] in REQUIRED | {"source", ""} for fault in faults):
+        errors = error.errors(include_url=False)
+    faults = tuple(Fault("/".join(map(str, e["loc"])), e["msg"]) for e in errors)
+    bad = {e["loc"][0] for e in errors if e["loc"]}
+    if not isinstance(record, dict) or not bad.isdisjoint(REQUIRED | {"source"}):
         return Read(None, faults)
-    bad = {fault.path.split("/")[0] for fault in faults}
     return Read(Login.model_validate({k: v for k, v in record.items() if k not in bad}, context=context), faults)
 
 
@@ -148,10 +150,9 @@ class Counted(NamedTuple):
 
 def decide_logins(logins: Sequence[Login], known: Known, *, now: datetime) -> Decision[Counted]:
     """Decide on the logins of one person, in the order sent."""
-    at = instant(now)
-    before = known.person
+    before, at = known.person, _instant(now)
     person, leads = before.person, before.leads
-    since = max((found.lead.last_login_at or Instant("") for found in leads.values()), default=Instant(""))
+    since = max([found.lead.last_login_at or Instant("") for found in leads.values()], default=Instant(""))
     results: list[LoginResult] = []
     taken = dict(known.seen)
     fresh: dict[str, list[Login]] = {}
@@ -159,19 +160,18 @@ def decide_logins(logins: Sequence[Login], known: Known, *, now: datetime) -> De
         product_id, key = login.product_id, login.key
         if key in taken:
             results.append(LoginResult("duplicate", taken[key]))
-            continue
-        if known.configs[product_id] is None:
+        elif known.configs[product_id] is None:
             results.append(LoginResult("unknown_product"))
-            continue
-        person = take_over(person, login, known.owners, before.id, since=since)
-        lead_id = leads[product_id].id if product_id in leads else known.new_leads[product_id]
-        taken[key] = lead_id
-        fresh.setdefault(product_id, []).append(login)
-        results.append(LoginResult("accepted", lead_id))
+        else:
+            person = take_over(person, login, known.owners, before.id, since=since)
+            taken[key] = leads[product_id].id if product_id in leads else known.new_leads[product_id]
+            fresh.setdefault(product_id, []).append(login)
+            results.append(LoginResult("accepted", taken[key]))
     if not fresh:
         return Decision(Counted(results, before))
-    for product_id in fresh.keys() - person.leads.keys():
-        person = person.with_lead(product_id, known.new_leads[product_id])
+    for product_id in fresh:
+        if product_id not in person.leads:
+            person = person.with_lead(product_id, known.new_leads[product_id])
     changes: list[Change] = [Insert(Kind.PERSON_KEYS, key.id, {"person_id": before.id}) for key in known.new_keys]
     changes += person_changes(before.id, before.version, person, before.person)
     after, facts = dict(leads), []
@@ -189,16 +189,21 @@ def decide_logins(logins: Sequence[Login], known: Known, *, now: datetime) -> De
     return Decision(Counted(results, KnownPerson(before.id, version, person, after)), changes, facts)
 
 
+_instant = lru_cache(maxsize=1)(instant)
+"""The people of a group share one now."""
+
+
 def _count(
     logins: Sequence[Login], found: KnownLead, person: Person, config: ProductConfig, *, now: datetime, at: Instant
 ) -> tuple[list[Change], Facts]:
     """Count logins on their lead, which may be new."""
-    lead = found.lead
+    lead, newest = found.lead, logins[0].occurred_at
+    happenings = []
     for login in logins:
-        lead = _context(lead, login)
-    happenings = [
-        Happening(login.source, login.event_id, EventType.LOGIN, Channel.PRODUCT, login.occurred_at) for login in logins
-    ]
+        lead, newest = _context(lead, login), max(newest, login.occurred_at)
+        happenings.append(
+            Happening(login.source, login.event_id, EventType.LOGIN, Channel.PRODUCT, login.occurred_at)
+        )
     folded = fold(found.id, lead, happenings, config, at=at)
     body = folded.lead.body()
     write = Replace(Kind.LEADS, found.id, found.version, body) if found.version else Insert(Kind.LEADS, found.id, body)
@@ -209,7 +214,7 @@ def _count(
         config=config,
         now=now,
         created=not found.version,
-        newest=max(login.occurred_at for login in logins),
+        newest=newest,
         events=folded.events,
         stage_changes=folded.stage_changes,
     )
@@ -243,7 +248,12 @@ def _context(lead: Lead, login: Login) -> Lead:
 
 
 PERSONAL = ("name", "preferred_channel", "time_zone")
-DEMOGRAPHIC = {"job_title": "job_title", "company_size": "company_size", "industry": "industry", "organization_name": "company"}
+DEMOGRAPHIC = {
+    "job_title": "job_title",
+    "company_size": "company_size",
+    "industry": "industry",
+    "organization_name": "company",
+}
 
 
 def take_over(
@@ -254,18 +264,24 @@ def take_over(
     A login older than `since`, the newest one known, only fills gaps. An address that belongs to somebody else is not
     taken.
     """
-    at = login.occurred_at
-    newest = at >= since
-    values: dict[str, Any] = {name: value for name in PERSONAL if (value := getattr(login, name))}
-    if login.email and owners.get(email_key(login.email), person_id) == person_id:
-        values["email"] = login.email
-    if login.phone and owners.get(phone_key(login.phone), person_id) == person_id:
-        values["phone"] = login.phone
-    told = {name: value for field, name in DEMOGRAPHIC.items() if (value := getattr(login, field))}
-    if not newest:
-        values = {name: value for name, value in values.items() if getattr(person, name) is None}
-        told = {name: value for name, value in told.items() if name not in person.demographics}
-    values["demographics"] = person.demographics | told
+    at, newest, demographics = login.occurred_at, login.occurred_at >= since, person.demographics
+    values: dict[str, Any] = {}
+    told: dict[str, str] = {}
+    # Loops that collect what differs, which is nothing most of the time: most logins run only through here.
+    for name in PERSONAL:
+        value, has = getattr(login, name), getattr(person, name)
+        if value and value != has and (newest or has is None):
+            values[name] = value
+    for name, value, key in (("email", login.email, email_key), ("phone", login.phone, phone_key)):
+        has = getattr(person, name)
+        if value and value != has and (newest or has is None) and owners.get(key(value), person_id) == person_id:
+            values[name] = value
+    for field, name in DEMOGRAPHIC.items():
+        value, has = getattr(login, field), demographics.get(name)
+        if value and value != has and (newest or has is None):
+            told[name] = value
+    if told:
+        values["demographics"] = demographics | told
     identity = CrmIdentity(source=login.source, user_id=login.crm_user_id)
     if identity not in person.crm:
         values["crm"] = (*person.crm, identity)
@@ -273,7 +289,7 @@ def take_over(
         status: ConsentStatus = "granted" if login.whatsapp_opt_in else "denied"
         if person.whatsapp_consent.status != status:
             values["whatsapp_consent"] = Consent(status=status, basis="opt_in", source=login.source, at=at)
-    return person.updated(values, at=max(at, person.updated_at))
+    return person.updated(values, at=max(at, person.updated_at)) if values else person
 
 
 def person_changes(person_id: str, version: int, person: Person, before: Person) -> list[Change]:

@@ -220,7 +220,10 @@ async def _body(route: Route, request: web.Request) -> tuple[bytes, Any]:
         return b"", None
     if not (request.content_type == "application/json" or request.content_type.endswith("+json")):
         raise UnsupportedMedia("send JSON with Content-Type: application/json")
-    raw = await request.read()
+    try:
+        raw = await request.read()
+    except web.RequestPayloadError as error:
+        raise Malformed("the body cannot be read as its Content-Encoding says") from error
     value = parse_json(raw)
     return raw, value if route.body is Any else validated(route.body, value, "the body is not as documented")
 

@@ -33,13 +33,14 @@ const ICONS = {
 };
 
 const LINK = /\bhttps?:\/\/[^\s<>"'`]+/gi;
+const TAIL = /[.,;:!?…]+$|[)\]]+[.,;:!?…]*$/; // what ends a sentence rather than an address
 
 /** Text as nodes, its web addresses as links. */
 function linked(text) {
   const nodes = [];
   let end = 0;
   for (const match of text.matchAll(LINK)) {
-    const address = match[0].replace(/[.,;:!?…]+$|[)\]]+[.,;:!?…]*$/, (tail) => (balanced(match[0], tail) ? tail : ""));
+    const address = match[0].replace(TAIL, (tail) => (balanced(match[0], tail) ? tail : ""));
     if (!URL.canParse?.(address)) continue;
     nodes.push(text.slice(end, match.index));
     nodes.push(h("a", { href: address, target: "_blank", rel: "noopener noreferrer nofollow" }, address));
@@ -58,7 +59,7 @@ function count(text, what) {
 }
 
 function clock(at) {
-  return new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  return new Date(at).toLocaleTimeString([], { timeStyle: "short" });
 }
 
 /** A day as people say it. */

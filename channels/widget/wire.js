@@ -5,7 +5,8 @@ const POLL = 3000; // ms between two looks where web sockets do not get through
  * The connection. A web socket that comes back by itself; while there is none, plain HTTP.
  * Messages carry an id and are repeated until they are acknowledged: the server takes each once.
  *
- * `on`: welcome(thread), line(line), typing(), sent(id, at), refused(id, detail), broken(detail), state(reachable)
+ * `on`: welcome(thread), line(line), typing(), sent(id, at), refused(id, detail), broken(detail), state(reachable),
+ * latest() → when the newest message that is known was written
  */
 class Wire {
   constructor(base, product, memory, on) {
@@ -29,8 +30,13 @@ class Wire {
 
   send(message) {
     this.memory.hold(message);
-    if (this.greeted) this.write({ type: "message", ...wordsOf(message) });
+    if (this.greeted) this.utter(message);
     else if (this.http) this.flush();
+  }
+
+  utter(message) {
+    this.write({ type: "message", ...wordsOf(message) });
+    this.expect();
   }
 
   open() {
@@ -101,12 +107,13 @@ class Wire {
 
   welcome({ visitor, token, product, history }) {
     this.greeted = true;
+    this.http = false;
     this.misses = 0;
     clearTimeout(this.polling);
     this.memory.write({ visitor, token });
     this.on.welcome({ visitor, product, history });
     this.on.state(true);
-    for (const message of this.memory.unsent) this.write({ type: "message", ...wordsOf(message) });
+    for (const message of this.memory.unsent) this.utter(message);
   }
 
   sent(id, at) {
@@ -127,7 +134,7 @@ class Wire {
       return;
     }
     const message = this.memory.unsent.find((one) => one.id === id);
-    if (message) this.write({ type: "message", ...wordsOf(message) });
+    if (message) this.utter(message);
   }
 
   refuse(id, detail) {
@@ -148,7 +155,9 @@ class Wire {
     clearTimeout(this.polling);
     const { visitor, token } = this.memory.read();
     const query = new URLSearchParams();
+    const after = this.on.latest();
     if (this.product) query.set("product", this.product);
+    if (after) query.set("after", after);
     if (token) {
       query.set("visitor", visitor);
       query.set("token", token);

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -51,7 +52,8 @@ class Api:
             raw = orjson.dumps(json)
         if raw is not None:
             sent.setdefault("Content-Type", "application/json")
-        async with self.session.request(method, self.base + path, data=raw, headers=sent, allow_redirects=False) as got:
+        data = BytesIO(raw) if raw else raw
+        async with self.session.request(method, self.base + path, data=data, headers=sent, allow_redirects=False) as got:
             reply = Reply(got.status, got.headers, await got.read())
         if reply.status >= 400 and reply.raw:
             assert reply.headers["Content-Type"] == "application/problem+json", (method, path, reply)

@@ -198,9 +198,9 @@ async def test_a_lead_is_found_by_the_beginning_of_any_word(api: Api) -> None:
         assert await ids(query) == [lead["id"]], query
     for limit in (1, 2, 4, 50):
         assert sorted(await ids("dan", limit)) == sorted([lead["id"], *(other["id"] for other in others)])
-    for query in ("ana", "12345", "dana%20nobody", "%25", "_", "*", "%00", "x" * 90):
+    for query in ("ana", "12345", "dana%20nobody", "%25", "_", "*", "x" * 90):
         assert await ids(query) == [], query
-    assert len(await ids("")) == len(await ids("%20")) == 6
+    assert len(await ids("")) == len(await ids("%20")) == len(await ids("%00")) == 6
     assert await ids("dan%20number3&product_id=flowdesk&stage=User") == [others[3]["id"]]
 
 

@@ -4,10 +4,10 @@ import asyncio
 import contextlib
 import sqlite3
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from itertools import islice
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
@@ -148,8 +148,7 @@ class SqliteStore:
                 outcomes = await self._write(units)
             except StoreError as error:
                 outcomes = [error] * len(units)
-            except Exception as error:
-                # A mistake of ours must not leave the callers waiting.
+            except Exception as error:  # noqa: BLE001 - a mistake of ours must not leave the callers waiting
                 self._undo()
                 for waiting in group:
                     waiting.fail(error)
@@ -307,28 +306,26 @@ class _Bulk(NamedTuple):
 def _bundle(units: Iterable[Sequence[Change]]) -> list[_Bulk] | None:
     """Return statements that write all units at once, None where that would not do the same as one by one."""
     written: defaultdict[tuple[type[Change], Kind], dict[str, Any]] = defaultdict(dict)
-    named: set[tuple[Kind, str]] = set()
-    names, plain = 0, True
+    named = 0
     for changes in units:
         for change in changes:
             kind, id = change.kind, change.id
             many = written[type(change), kind]
-            match change:
-                case Increment(_, _, by, labels):
-                    value = by + many[id]["value"] if id in many else by
-                    many[id] = {**stamp(kind, labels), "value": value}
-                    continue
-                case Insert(_, _, body):
-                    many[id] = stamp(kind, body)
-                    plain = plain and _is_plain(kind, body)
-                case Replace(_, _, version, body):
-                    many[id] = (version, stamp(kind, body))
-                    plain = plain and _is_plain(kind, body)
-                case Expect(_, _, version) | Delete(_, _, version):
-                    many[id] = version
-            named.add((kind, id))
-            names += 1
-    if not plain or len(named) != names:  # units that meet on a document
+            if isinstance(change, Increment):
+                if not _is_plain(kind, change.labels):
+                    return None
+                value = change.by + many[id]["value"] if id in many else change.by
+                many[id] = {**stamp(kind, change.labels), "value": value}
+                continue
+            named += 1
+            if isinstance(change, Expect | Delete):
+                many[id] = change.version
+                continue
+            if not _is_plain(kind, change.body):
+                return None
+            body = stamp(kind, change.body)
+            many[id] = body if isinstance(change, Insert) else (change.version, body)
+    if named != _documents(written):  # units meet on one
         return None
     try:
         texts = [_dump(many) for many in written.values()]
@@ -342,11 +339,20 @@ def _bundle(units: Iterable[Sequence[Change]]) -> list[_Bulk] | None:
     ]
 
 
+def _documents(written: Mapping[tuple[type[Change], Kind], Mapping[str, Any]]) -> int:
+    """Return how many documents are named, other than to be counted up."""
+    ids: defaultdict[Kind, set[str]] = defaultdict(set)
+    for (verb, kind), many in written.items():
+        if verb is not Increment:
+            ids[kind].update(many)
+    return sum(map(len, ids.values()))
+
+
 def _is_plain(kind: Kind, body: Body) -> bool:
     """Return whether SQLite's JSON functions see in every indexed field what binding its value would store."""
-    return all(
-        type(value) in _PLAIN or (type(value) is int and -(2**63) <= value < 2**63)
-        for value in map(body.get, _COLUMNS[kind])
+    values = [body.get(name) for name in _COLUMNS[kind]]
+    return _PLAIN.issuperset(map(type, values)) or all(
+        type(value) in _PLAIN or (type(value) is int and -(2**63) <= value < 2**63) for value in values
     )
 
 

@@ -1,0 +1,13 @@
+"""`make bench`: every measurement, one after the other."""
+
+from tests.bench import ingestion, stores
+
+
+def main() -> None:
+    for bench in (ingestion, stores):
+        for line in bench.run():
+            print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""Deciding: whether a message may go, and the record that says why."""
+
+import itertools
+from typing import Any
+
+import pytest
+
+from channels.deciding import Verdict, decide
+from channels.messages import Category, Message, planned
+from tests.fakes import Clock
+from tracker.events import Channel
+from tracker.lead import Lead
+from tracker.person import Consent, Person, Suppression
+from tracker.stages import Stage
+from tracker.times import Instant
+
+AT = Instant("2026-03-02T09:00:00.000Z")
+ALL = frozenset({Channel.EMAIL, Channel.WHATSAPP, Channel.CHATBOT})
+ORDER = ["suppression", "consent", "condition", "channel"]
+
+
+def message(channel: Channel = Channel.EMAIL, category: Category = Category.NURTURE, **more: Any) -> Message:
+    given: dict[str, Any] = {"stage": "User" if category is Category.NURTURE else None, **more}
+    return planned(
+        lead_id="l", person_id="p", product_id="flow", channel=channel, category=category, due_at=AT, at=AT, **given
+    )
+
+
+def lead(stage: Stage = Stage.USER) -> Lead:
+    return Lead(person_id="p", product_id="flow", config_number=1, created_at=AT, updated_at=AT, stage=stage)
+
+
+def person(**more: Any) -> Person:
+    given: dict[str, Any] = {
+        "email": "dana@example.com",
+        "phone": "+4915112345678",
+        "visitor": "v1",
+        "whatsapp_consent": Consent(status="granted"),
+        **more,
+    }
+    return Person(created_at=AT, updated_at=AT, **given)
+
+
+def judged(message: Message, person: Person, lead: Lead | None = None, on: frozenset[Channel] = ALL) -> Verdict:
+    return decide(message, lead or _lead, person, open_channels=on, now=Clock()())
+
+
+_lead = lead()
+
+
+def lines(verdict: Verdict) -> list[tuple[str, str]]:
+    return [(check.check, check.outcome) for check in verdict.checks]
+
+
+def stop(channel: Channel = Channel.EMAIL, scope: Any = "nurture", reason: str = "unsubscribe") -> Suppression:
+    return Suppression(channel=channel, reason=reason, at=AT, scope=scope)
+
+
+@pytest.mark.parametrize(
+    ("channel", "address"),
+    [(Channel.EMAIL, "dana@example.com"), (Channel.WHATSAPP, "+4915112345678"), (Channel.CHATBOT, "v1")],
+)
+def test_a_message_that_nothing_speaks_against_goes(channel: Channel, address: str):
+    """Every check is made in order, each leaves its line, and the verdict names the address."""
+    verdict = judged(message(channel), person())
+    assert (verdict.outcome, verdict.address) == ("send", address)
+    assert lines(verdict) == [(check, "ok") for check in ORDER]
+
+
+@pytest.mark.parametrize("category", Category)
+@pytest.mark.parametrize("scope", ["nurture", "all"])
+def test_a_suppression_stops_what_it_is_for(category: Category, scope: str):
+    """An unsubscribe stops nurture; a hard bounce stops everything on the channel."""
+    verdict = judged(message(category=category), person(suppressions=(stop(scope=scope),)))
+    stopped = scope == "all" or category is Category.NURTURE
+    assert verdict.outcome == ("skip" if stopped else "send")
+    if stopped:
+        assert lines(verdict) == [("suppression", "skipped: unsubscribe")]
+    assert verdict.checks[0].input == f"email unsubscribe ({scope})"
+
+
+@pytest.mark.parametrize("category", Category)
+def test_a_suppression_is_for_its_channel(category: Category):
+    """Who wants no more mail may still be written to on WhatsApp, where they allowed it."""
+    verdict = judged(message(Channel.WHATSAPP, category), person(suppressions=(stop(scope="all"),)))
+    assert verdict.outcome == "send"
+
+
+def test_the_first_suppression_that_holds_is_told():
+    """With an unsubscribe and a bounce, a transactional mail is stopped by the bounce."""
+    known = person(suppressions=(stop(), stop(scope="all", reason="email_bounce")))
+    assert lines(judged(message(category=Category.TRANSACTIONAL), known))[0][1] == "skipped: email_bounce"
+
+
+@pytest.mark.parametrize(
+    ("channel", "status", "outcome"),
+    [
+        (Channel.EMAIL, "unknown", "send"),
+        (Channel.EMAIL, "granted", "send"),
+        (Channel.EMAIL, "denied", "skip"),
+        (Channel.WHATSAPP, "unknown", "skip"),
+        (Channel.WHATSAPP, "granted", "send"),
+        (Channel.WHATSAPP, "denied", "skip"),
+    ],
+)
+@pytest.mark.parametrize("category", Category)
+def test_consent(channel: Channel, status: Any, outcome: str, category: Category):
+    """E-mail is allowed until it is denied, WhatsApp only once it is granted, whatever the category."""
+    consent = Consent(status=status)
+    verdict = judged(message(channel, category), person(email_consent=consent, whatsapp_consent=consent))
+    assert verdict.outcome == outcome
+    assert verdict.checks[1].input == status
+    if outcome == "skip":
+        assert lines(verdict) == [("suppression", "ok"), ("consent", f"skipped: consent is {status}")]
+
+
+def test_web_chat_needs_no_consent():
+    """Who opened the chat is answered there."""
+    denied = Consent(status="denied")
+    verdict = judged(message(Channel.CHATBOT), person(email_consent=denied, whatsapp_consent=denied))
+    assert verdict.outcome == "send"
+    assert verdict.checks[1].input == "not needed"
+
+
+@pytest.mark.parametrize("stage", Stage)
+def test_a_step_of_a_sequence_is_for_its_stage(stage: Stage):
+    """A message of a sequence goes only while the lead is at that sequence's stage."""
+    verdict = judged(message(), person(), lead(stage))
+    assert verdict.outcome == ("send" if stage is Stage.USER else "skip")
+    assert ("condition", "skipped: the sequence is for User" if stage is not Stage.USER else "ok") in lines(verdict)
+
+
+def test_a_message_of_no_sequence_has_no_condition():
+    """What somebody asked for goes at any stage."""
+    verdict = judged(message(category=Category.REPLY), person(), lead(Stage.CUSTOMER))
+    assert verdict.outcome == "send"
+    assert "condition" not in dict(lines(verdict))
+
+
+@pytest.mark.parametrize("channel", sorted(ALL))
+def test_a_person_without_an_address_is_skipped(channel: Channel):
+    """There is nothing to wait for where the address is not known; it is said so."""
+    verdict = judged(message(channel), person(email=None, phone=None, visitor=None), on=frozenset())
+    assert (verdict.outcome, verdict.address) == ("skip", "")
+    assert lines(verdict)[-1] == ("channel", "skipped: no address")
+
+
+def test_the_whatsapp_id_is_better_than_the_phone():
+    """Who wrote from WhatsApp is answered where they wrote from."""
+    assert judged(message(Channel.WHATSAPP), person(whatsapp_id="4915199")).address == "4915199"
+
+
+def test_a_channel_that_is_off_holds():
+    """Without settings for the channel the message waits; nothing is lost."""
+    verdict = judged(message(), person(), on=ALL - {Channel.EMAIL})
+    assert verdict.outcome == "hold"
+    assert lines(verdict)[-1] == ("channel", "held: the channel is not configured")
+
+
+AGAINST: dict[str, dict[str, Any]] = {
+    "suppression": {"suppressions": (stop(scope="all"),)},
+    "consent": {"email_consent": Consent(status="denied")},
+    "condition": {},
+    "channel": {"email": None},
+}
+
+
+@pytest.mark.parametrize("reasons", [r for n in (1, 2, 3, 4) for r in itertools.combinations(ORDER, n)])
+def test_the_first_reason_in_order_decides(reasons: tuple[str, ...]):
+    """Of several reasons the first in the order counts, and the checks behind it are not made."""
+    values = {name: value for reason in reasons for name, value in AGAINST[reason].items()}
+    verdict = judged(message(), person(**values), lead(Stage.CUSTOMER if "condition" in reasons else Stage.USER))
+    assert verdict.outcome == "skip"
+    assert [check.check for check in verdict.checks] == ORDER[: ORDER.index(reasons[0]) + 1]
+    assert [outcome == "ok" for _, outcome in lines(verdict)] == [True] * ORDER.index(reasons[0]) + [False]
