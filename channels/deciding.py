@@ -17,7 +17,9 @@ class Verdict(NamedTuple):
     address: str = ""
 
 
-def decide(message: Message, lead: Lead, person: Person, *, open_channels: frozenset[Channel], now: datetime) -> Verdict:
+def decide(
+    message: Message, lead: Lead, person: Person, *, open_channels: frozenset[Channel], now: datetime
+) -> Verdict:
     """Decide on one message. The first check that does not hold decides; those behind it are not made."""
     checks: list[Check] = []
 

@@ -14,7 +14,9 @@ from tracker.errors import Fault
 from tracker.model import Document
 
 _ENVIRONMENTS = {
-    autoescape: ImmutableSandboxedEnvironment(autoescape=autoescape, undefined=StrictUndefined, keep_trailing_newline=True)
+    autoescape: ImmutableSandboxedEnvironment(
+        autoescape=autoescape, undefined=StrictUndefined, keep_trailing_newline=True
+    )
     for autoescape in (True, False)
 }
 _LIMIT = 200_000

@@ -1,7 +1,7 @@
 """Templates in the store: versioned, per product, channel and locale."""
 
-from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Iterable
+from typing import Annotated, Literal, Self
 
 import msgspec
 from pydantic import Field, model_validator
@@ -125,7 +125,9 @@ class TemplateCatalog:
         for template in await self._scopes(template_id, product_id):
             version = template.contents.get(f"{channel}:{ANY}") if template else None
             if template is not None and version is not None:
-                return await self._content(content_id(scope_id(template_id, template.product_id), f"{channel}:{ANY}", version))
+                return await self._content(
+                    content_id(scope_id(template_id, template.product_id), f"{channel}:{ANY}", version)
+                )
         return None
 
     async def missing(self, wanted: Iterable[tuple[str, Channel]], product_id: str) -> set[tuple[str, Channel]]:
@@ -159,5 +161,3 @@ def _checked(given: NewTemplate) -> Content:
     except Unrenderable as error:
         raise Invalid("the template does not render", error.fault) from error
     return content
-
-

@@ -15,9 +15,7 @@ from tracker.store.schema import Kind
 from tracker.times import Instant, instant
 from tracker.web import Answer, Call, Media, Route
 
-PIXEL = bytes.fromhex(
-    "47494638396101000100800000ffffff00000021f90401000000002c00000000010001000002024401003b"
-)
+PIXEL = bytes.fromhex("47494638396101000100800000ffffff00000021f90401000000002c00000000010001000002024401003b")
 """A transparent GIF of one pixel."""
 
 NOT_KEPT = {"Cache-Control": "no-store, private", "X-Content-Type-Options": "nosniff"}
@@ -69,7 +67,9 @@ class TrackingRoutes:
         _, message = await self._message(message_id)
         at = instant(self._recorder.clock())
         machine = machines.of_open(agent, sent_at=_sent_at(message), at=at)
-        await self._recorder.event(message.lead_id, _hit(message_id, message, EventType.EMAIL_OPEN, at, machine=machine))
+        await self._recorder.event(
+            message.lead_id, _hit(message_id, message, EventType.EMAIL_OPEN, at, machine=machine)
+        )
 
     async def click(self, call: Call[None, Any]) -> Answer:
         parts = self._tokens.read(Purpose.CLICK, call.path["token"])

@@ -65,12 +65,16 @@ def parser() -> argparse.ArgumentParser:
     revoke.add_argument("name")
     revoke.set_defaults(run=commands.keys_revoke)
 
-    review = sub.add_parser("review", help="The review queue.").add_subparsers(dest="what", required=True, metavar="WHAT")
+    review = sub.add_parser("review", help="The review queue.").add_subparsers(
+        dest="what", required=True, metavar="WHAT"
+    )
     open_items = command("list", "List what needs a human.", "leadline review list", review)
     open_items.set_defaults(run=commands.review_list)
 
     export = sub.add_parser("export", help="Exports.").add_subparsers(dest="what", required=True, metavar="WHAT")
-    events = command("events", "Write the ledger as CSV to standard output.", "leadline export events > events.csv", export)
+    events = command(
+        "events", "Write the ledger as CSV to standard output.", "leadline export events > events.csv", export
+    )
     events.set_defaults(run=commands.export_events)
     return main
 

@@ -5,6 +5,7 @@ import csv
 import gc
 import ipaddress
 import logging
+import os
 import secrets
 import signal
 import sys
@@ -20,7 +21,7 @@ from tracker.errors import Fault, LeadlineError
 from tracker.store.port import Store
 
 KEY_FILE = "api_key"
-SECRET_FILE = "secret"
+SECRET_FILE = "secret"  # noqa: S105 - a file name
 
 
 class UsageError(WrongSettings):
@@ -102,7 +103,8 @@ async def _serve(settings: Settings, arguments: argparse.Namespace) -> None:
             try:
                 await web.TCPSite(runner, arguments.host, arguments.port).start()
             except OSError as error:
-                raise CannotListen(f"cannot listen on {arguments.host}:{arguments.port}: {error.strerror}") from error
+                why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+                raise CannotListen(f"cannot listen on {arguments.host}:{arguments.port}: {why}") from error
         if arguments.role != "web":
             await server.start_work()
         _long_life()
@@ -134,7 +136,9 @@ def _say_hello(settings: Settings, arguments: argparse.Namespace, *, products: l
 
 def _log_as(kind: str) -> None:
     renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer() if kind == "json" else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        structlog.processors.JSONRenderer()
+        if kind == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
     structlog.configure(
         processors=[
@@ -236,5 +240,3 @@ def export_events(settings: Settings, arguments: argparse.Namespace) -> int:
         return 0
 
     return _with_store(settings, work)
-
-

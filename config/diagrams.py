@@ -1,6 +1,5 @@
 """Keeps the diagrams in docs/architecture.md equal to the tables in the code: `python -m config.diagrams`."""
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,8 +13,10 @@ DIAGRAMS: dict[str, Callable[[], str]] = {"stages": stages.diagram, "messages": 
 def renewed(text: str) -> str:
     """Return the page with every generated diagram as the code has it now."""
     for name, diagram in DIAGRAMS.items():
-        block = f"<!-- generated: {name} -->\n```mermaid\n{diagram()}```\n<!-- end -->"
-        text = re.sub(rf"<!-- generated: {name} -->.*?<!-- end -->", lambda _, block=block: block, text, flags=re.DOTALL)  # type: ignore[misc]
+        before, mark, rest = text.partition(f"<!-- generated: {name} -->")
+        if mark:
+            _, end, after = rest.partition("<!-- end -->")
+            text = f"{before}{mark}\n```mermaid\n{diagram()}```\n{end}{after}"
     return text
 
 

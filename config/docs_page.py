@@ -4,6 +4,7 @@ from typing import Any
 
 from tracker.pages import Pages
 
+
 def docs_page(spec: dict[str, Any]) -> str:
     """Return the page for an OpenAPI document."""
     groups: dict[str, list[dict[str, Any]]] = {}

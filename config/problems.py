@@ -26,7 +26,7 @@ def edge(traffic: Traffic) -> Middleware:
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             response = await handler(request)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - this is where the last ones end
             response = _answer(request, error)
         resource = request.match_info.route.resource
         traffic.count(request.method, resource.canonical if resource else "(none)", response.status)

@@ -15,12 +15,16 @@ FOLDER = Path(__file__).parent / "products"
 async def seed(catalog: Catalog, templates: TemplateCatalog, folder: Path = FOLDER) -> list[ProductConfig]:
     """Bring in each product of the folder that the store does not have, with its templates; return them all."""
     products = []
-    for path in sorted(folder.glob("*.yaml")):
-        content: dict[str, Any] = yaml.safe_load(path.read_text())
+    for name, content in read(folder).items():
         config = ProductConfig.model_validate(content["product"])
         if await catalog.live(config.product_id) is None:
             for template in content["templates"]:
                 await templates.add(NewTemplate.model_validate({**template, "product_id": config.product_id}))
-            await catalog.put(config, author=path.name)
+            await catalog.put(config, author=name)
         products.append(config)
     return products
+
+
+def read(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return what each file of a folder says, by file name."""
+    return {path.name: yaml.safe_load(path.read_text()) for path in sorted(folder.glob("*.yaml"))}

@@ -19,7 +19,9 @@ def _smtp_url(url: str) -> str:
     except ValueError:
         url = "#"
     if "#" in url:  # the parser's own words would show a piece of the password
-        raise ValueError("wants smtp[s]://user:pass@host:port?starttls=1, with # / ? @ of the password as %23 %2F %3F %40")
+        raise ValueError(
+            "wants smtp[s]://user:pass@host:port?starttls=1, with # / ? @ of the password as %23 %2F %3F %40"
+        )
     return url
 
 

@@ -115,9 +115,7 @@ class IngestRoutes:
         reason = "the record is no login" if kind is ReviewKind.QUARANTINE else "a field was left out"
         lead_id = counted.lead_id if counted else None
         await self._queue(
-            review.item(
-                kind, reason=reason, error=error, input=record, at=instant(self._now()), lead_id=lead_id, id=id
-            )
+            review.item(kind, reason=reason, error=error, input=record, at=instant(self._now()), lead_id=lead_id, id=id)
         )
         if kind is ReviewKind.DROPPED_FIELD and counted is not None:
             return {**_outcome(read.login, counted), "reason": f"left out: {error}", "review_id": id}
@@ -148,7 +146,7 @@ def unwrap(body: Any) -> Sequence[Any]:
     elif isinstance(body, dict):
         body = [body]
     if not isinstance(body, list):
-        raise Invalid("send one login, an array of logins, or {\"events\": [...]}", Fault("", "is no list of records"))
+        raise Invalid('send one login, an array of logins, or {"events": [...]}', Fault("", "is no list of records"))
     if len(body) > MOST:
         raise Invalid(f"send {MOST} logins at most", Fault("events", f"has {len(body)} records"))
     return body
@@ -176,5 +174,3 @@ def _named(record: Any) -> str | None:
     """The event id that a bad record claims to have."""
     claimed = record.get("event_id") if isinstance(record, dict) else None
     return claimed[:200] if isinstance(claimed, str) else None
-
-

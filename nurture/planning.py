@@ -1,4 +1,4 @@
-"""The reactor that plans drips: a stage entered ends one sequence and starts the next; a settled step plans the next."""
+"""The reactor that plans drips: a stage entered ends one sequence and starts another, a settled step plans the next."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -66,7 +66,8 @@ class Drips:
 
     def _planned(self, facts: Facts, enrolment: Enrolment) -> Change:
         step = step_of(facts.config, enrolment.stage, enrolment.step)
-        assert step is not None and enrolment.message_id is not None, "an enrolment stands at a step of its sequence"
+        assert step is not None
+        assert enrolment.message_id is not None, "an enrolment stands at a step of its sequence"
         return self._outbox.planned(
             enrolment.message_id,
             lead_id=facts.lead_id,

@@ -32,7 +32,9 @@ def step_of(config: ProductConfig, stage: Stage, step: int) -> Step | None:
     return sequence.messages[step] if sequence and step < len(sequence.messages) else None
 
 
-def enrol(lead_id: str, config: ProductConfig, stage: Stage, *, before: Enrolment | None, at: Instant) -> Enrolment | None:
+def enrol(
+    lead_id: str, config: ProductConfig, stage: Stage, *, before: Enrolment | None, at: Instant
+) -> Enrolment | None:
     """Return the enrolment at the stage's first step, None when the stage has no sequence."""
     if step_of(config, stage, 0) is None:
         return None

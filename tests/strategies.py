@@ -19,13 +19,18 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 """Any text that JSON can carry."""
 
 messy = st.text(
-    st.sampled_from("ab é\u0065\u0301\u0344\ufb1d\u200b\u2028\u00a0\u3000\x00\x1f\x7f\x85\t\n\r") | st.characters(exclude_categories=["Cs"]),
+    st.sampled_from("ab é\u0065\u0301\u0344\ufb1d\u200b\u2028\u00a0\u3000\x00\x1f\x7f\x85\t\n\r")
+    | st.characters(exclude_categories=["Cs"]),
     max_size=20,
 )
 """Text with what makes cleaning hard: marks that combine, spaces of every kind, control characters in between."""
 
 json_values: st.SearchStrategy[Any] = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False) | texts,
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | texts,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
     max_leaves=12,
 )

@@ -106,7 +106,9 @@ class Catalog:
         }
         missing = await self._templates.missing(set(steps.values()), config.product_id)
         faults = [
-            Fault(f"nurturing_sequences/{s}/messages/{m}/template_id", f"there is no {wanted[1]} template {wanted[0]!r}")
+            Fault(
+                f"nurturing_sequences/{s}/messages/{m}/template_id", f"there is no {wanted[1]} template {wanted[0]!r}"
+            )
             for (s, m), wanted in steps.items()
             if wanted in missing
         ]

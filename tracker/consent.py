@@ -3,7 +3,6 @@
 from tracker.events import Channel, Event, EventType
 from tracker.person import Person, Suppression, SuppressionScope
 
-
 SCOPES: dict[EventType, SuppressionScope] = {
     EventType.UNSUBSCRIBE: "nurture",
     EventType.COMPLAINT: "nurture",

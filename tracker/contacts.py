@@ -58,7 +58,7 @@ class LeadFields(Input):
         }
         return {name: value for name, value in values.items() if value is not None}
 
-    def keys(self) -> list[Key]:
+    def identity_keys(self) -> list[Key]:
         values = self.personal()
         keys = [email_key(values["email"])] if "email" in values else []
         return keys + ([phone_key(values["phone"])] if "phone" in values else [])
@@ -73,13 +73,13 @@ class NewLead(LeadFields):
 
     @model_validator(mode="after")
     def _known_by_something(self) -> "NewLead":
-        if not self.keys():
+        if not self.identity_keys():
             raise ValueError("one of crm_user_id, contact_info.email, contact_info.phone is needed")
         return self
 
-    def keys(self) -> list[Key]:
+    def identity_keys(self) -> list[Key]:
         known = [crm_key(self.source, self.crm_user_id)] if self.crm_user_id else []
-        return known + super().keys()
+        return known + super().identity_keys()
 
 
 class Created(NamedTuple):
@@ -118,7 +118,7 @@ class Contacts:
         lead_id, person_id = new_id(), new_id()
 
         async def read() -> _KnownPerson:
-            keys = wanted.keys()
+            keys = wanted.identity_keys()
             found = await self._store.get(Kind.PERSON_KEYS, *(key.id for key in keys))
             owners: dict[Key, str] = {key: d.body["person_id"] for key, d in zip(keys, found, strict=True) if d}
             matched = match(keys, owners, await self._strangers(wanted, owners))
@@ -151,7 +151,7 @@ class Contacts:
 
         async def read() -> tuple[Loaded, dict[Key, str]]:
             loaded = await self._recorder.load(lead_id)
-            keys = given.keys()
+            keys = given.identity_keys()
             found = await self._store.get(Kind.PERSON_KEYS, *(key.id for key in keys))
             return loaded, {key: d.body["person_id"] for key, d in zip(keys, found, strict=True) if d}
 
@@ -213,7 +213,7 @@ def decide_update(given: LeadFields, loaded: Loaded, owners: dict[Key, str], *, 
         update["trial_status"] = context.trial_status
     lead = loaded.lead.but(**update)
     changes: list[Change] = [Replace(Kind.LEADS, loaded.id, loaded.version, lead.body())]
-    new_keys = [key for key in given.keys() if key not in owners]
+    new_keys = [key for key in given.identity_keys() if key not in owners]
     changes += [Insert(Kind.PERSON_KEYS, key.id, {"person_id": loaded.person_id}) for key in new_keys]
     changes += person_changes(loaded.person_id, loaded.person_version, person, loaded.person)
     return changes
@@ -221,7 +221,7 @@ def decide_update(given: LeadFields, loaded: Loaded, owners: dict[Key, str], *, 
 
 def _merged(person: Person, given: LeadFields, *, at: datetime, foreign: frozenset[Key] = frozenset()) -> Person:
     values = given.personal()
-    for key in foreign & set(given.keys()):
+    for key in foreign & set(given.identity_keys()):
         values.pop(key.kind, None)
     told = {name: value for name, value in given.demographics.items() if name != "name"}
     values["demographics"] = person.demographics | told

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from tracker.errors import Forbidden, NotFound, Unauthenticated
 from tracker.model import Document
-from tracker.store.port import Insert, Replace, Store
 from tracker.store.port import Document as Stored
+from tracker.store.port import Insert, Replace, Store
 from tracker.store.schema import KEYS_ALL, Kind
 from tracker.times import Instant, instant, now
 from tracker.unit import Decision, run

@@ -201,9 +201,7 @@ def _count(
     happenings = []
     for login in logins:
         lead, newest = _context(lead, login), max(newest, login.occurred_at)
-        happenings.append(
-            Happening(login.source, login.event_id, EventType.LOGIN, Channel.PRODUCT, login.occurred_at)
-        )
+        happenings.append(Happening(login.source, login.event_id, EventType.LOGIN, Channel.PRODUCT, login.occurred_at))
     folded = fold(found.id, lead, happenings, config, at=at)
     body = folded.lead.body()
     write = Replace(Kind.LEADS, found.id, found.version, body) if found.version else Insert(Kind.LEADS, found.id, body)
@@ -256,9 +254,7 @@ DEMOGRAPHIC = {
 }
 
 
-def take_over(
-    person: Person, login: Login, owners: Mapping[Key, str], person_id: str, *, since: Instant
-) -> Person:
+def take_over(person: Person, login: Login, owners: Mapping[Key, str], person_id: str, *, since: Instant) -> Person:
     """Return the person with what the CRM says of it; the very same object when that is nothing new.
 
     A login older than `since`, the newest one known, only fills gaps. An address that belongs to somebody else is not
@@ -325,5 +321,3 @@ def strangers(persons: Iterable[tuple[str, Person]], source: str, user_id: str) 
         if any(i.source == source for i in person.crm)
         and not any(i.source == source and i.user_id == user_id for i in person.crm)
     )
-
-

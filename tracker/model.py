@@ -122,13 +122,17 @@ def _plain_json(value: dict[str, Any]) -> dict[str, Any]:
 
 
 Line = Annotated[str, StringConstraints(max_length=2000), AfterValidator(clean)]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(clean), AfterValidator(_not_empty)]
+Name = Annotated[
+    str, StringConstraints(min_length=1, max_length=200), AfterValidator(clean), AfterValidator(_not_empty)
+]
 """A name or an id given from outside: 1 to 200 characters."""
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 """An id that appears in addresses: products, templates."""
 
-Lines = Annotated[str, StringConstraints(min_length=1, max_length=20_000), AfterValidator(clean_lines), AfterValidator(_not_empty)]
+Lines = Annotated[
+    str, StringConstraints(min_length=1, max_length=20_000), AfterValidator(clean_lines), AfterValidator(_not_empty)
+]
 
 _TIME = WithJsonSchema({"type": "string", "format": "date-time"})
 PastTime = Annotated[Instant, BeforeValidator(_past), _TIME]

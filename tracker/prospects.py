@@ -90,9 +90,7 @@ async def _meet(recorder: Recorder, keys: Sequence[Key], product_id: str, person
         config = await recorder.catalog.version(product_id, lead.config_number) or live
     else:
         config = live
-        lead = Lead(
-            person_id=person_id, product_id=product_id, config_number=live.number, created_at=at, updated_at=at
-        )
+        lead = Lead(person_id=person_id, product_id=product_id, config_number=live.number, created_at=at, updated_at=at)
         person = person.with_lead(product_id, lead_id)
     return Met(
         person_id,
@@ -112,7 +110,9 @@ def _decide(met: Met, acted: Acted, free_claims: Sequence[Key], recorder: Record
     folded = fold(met.lead_id, met.lead, acted.happenings, config, at=instant(now))
     body = folded.lead.body()
     changes: list[Change] = [
-        Replace(Kind.LEADS, met.lead_id, met.lead_version, body) if met.lead_version else Insert(Kind.LEADS, met.lead_id, body)
+        Replace(Kind.LEADS, met.lead_id, met.lead_version, body)
+        if met.lead_version
+        else Insert(Kind.LEADS, met.lead_id, body)
     ]
     changes += person_changes(met.person_id, met.person_version, acted.person, met.stored)
     own = dict.fromkeys((*met.new_keys, *free_claims))

@@ -14,15 +14,23 @@ from tracker.product import ProductConfig
 from tracker.scoring import points, thousandths
 from tracker.stages import Stage
 from tracker.store.port import Cursor, Document, Page, Scalar, Store
-from tracker.store.schema import EVENTS_ALL, EVENTS_BY_LEAD, LEADS_ALL, LEADS_BY_PRODUCT, LEADS_BY_STAGE, LEADS_BY_WORD
-from tracker.store.schema import Index, Kind
+from tracker.store.schema import (
+    EVENTS_ALL,
+    EVENTS_BY_LEAD,
+    LEADS_ALL,
+    LEADS_BY_PRODUCT,
+    LEADS_BY_STAGE,
+    LEADS_BY_WORD,
+    Index,
+    Kind,
+)
 
 EXAMINED = 1000
 """Documents that one page of a filtered list may look at; the page may be short."""
 
 
 class Filter(NamedTuple):
-    """What a list of leads is narrowed to. `min_score`: points. `q`: words, each the beginning of a word of the lead."""
+    """What a list of leads is narrowed to. `min_score`: points. `q`: beginnings of words of the lead."""
 
     product_id: str | None = None
     stage: Stage | None = None
@@ -196,5 +204,3 @@ def shown_event(document: Document) -> dict[str, Any]:
         "machine": event.machine,
         "metadata": orjson.loads(event.metadata),
     }
-
-

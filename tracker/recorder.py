@@ -81,10 +81,9 @@ class Recorder:
         lead = Lead.read(found.body)
         (person,) = await self.store.get(Kind.PERSONS, lead.person_id)
         config = await self.catalog.version(lead.product_id, lead.config_number)
-        assert person is not None and config is not None, "a lead has a person and a configuration"
-        return Loaded(
-            found.id, found.version, lead, person.id, person.version, Person.read(person.body), config
-        )
+        assert person is not None, "a lead has a person"
+        assert config is not None, "a lead has a configuration"
+        return Loaded(found.id, found.version, lead, person.id, person.version, Person.read(person.body), config)
 
     async def event(
         self,
@@ -277,5 +276,3 @@ def shown(change: StageChange) -> dict[str, object]:
         "reason": change.reason,
         "event_id": change.event_id,
     }
-
-

@@ -9,8 +9,8 @@ import orjson
 
 from tracker.errors import Fault
 from tracker.model import Document, Output, new_id
-from tracker.store.port import Insert
 from tracker.store.port import Document as Stored
+from tracker.store.port import Insert
 from tracker.store.schema import Kind
 from tracker.times import Instant
 
@@ -91,5 +91,3 @@ def content_id(kind: ReviewKind, input: Any) -> str:
 
 def told(faults: Iterable[Fault]) -> str:
     return "; ".join(f"{fault.path}: {fault.message}" if fault.path else fault.message for fault in faults)
-
-

@@ -30,7 +30,7 @@ class Scored(NamedTuple):
 def score(event_type: EventType, rules: ScoringRules, *, slot: object = None, machine: bool = False) -> Scored:
     """Return what one event is worth.
 
-    Args: slot: the question that a `qualification_answer` answers, as its metadata says. machine: a scanner's or proxy's hit.
+    Args: slot: the question that a `qualification_answer` answers, as its metadata says. machine: a scanner's hit.
     """
     if machine:
         return Scored(0, "machine")

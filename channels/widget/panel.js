@@ -1,6 +1,7 @@
 const SUGGESTIONS = ["What does it cost?", "Book a demo", "Talk to a human"];
 const MOST = 4000; // characters
 const GRACE = 2000; // ms without a connection before anybody is told
+const CONNECTING = "Connecting…";
 const AWAY = "No connection. Your messages are kept and sent as soon as it is back.";
 
 /** Everything that is seen. `inline`: the chat is part of the page, instead of a panel behind a button. */
@@ -29,15 +30,16 @@ class Panel {
   build() {
     this.avatar = h("span", { class: "avatar", "aria-hidden": "true" });
     this.title = h("h2", { class: "title" });
-    this.state = h("p", { class: "state" }, h("span", { class: "dot", "aria-hidden": "true" }), h("span"));
+    const dot = h("span", { class: "dot", "aria-hidden": "true" });
+    this.state = h("p", { class: "state" }, dot, h("span", {}, CONNECTING));
     const shut = { class: "close", type: "button", "aria-label": "Close chat", onclick: () => this.fold(true) };
     const close = this.inline ? null : h("button", shut, icon(ICONS.close));
     const header = h("header", {}, this.avatar, h("div", { class: "names" }, this.title, this.state), close);
     this.face = h("span", { class: "avatar", "aria-hidden": "true" });
     this.about = h("p", { class: "about" });
     this.greeting = h("p", { class: "bubble" });
-    const hero = h("div", { class: "hero" }, this.face, this.about);
-    const intro = h("div", { class: "intro" }, hero, h("div", { class: "line bot first last" }, this.greeting));
+    this.hero = h("div", { class: "hero" }, this.face, this.about);
+    const intro = h("div", { class: "intro" }, this.hero, h("div", { class: "line bot first last" }, this.greeting));
     const log = { class: "log", role: "log", "aria-label": "Messages", tabindex: "0", onscroll: () => this.scrolled() };
     this.log = h("div", log, intro, this.thread.element);
     const down = { class: "down", type: "button", hidden: true, onclick: () => this.end() };
@@ -49,8 +51,8 @@ class Panel {
     this.panel = h("section", panel, header, body, this.replies, this.notice, this.composer());
     if (!this.inline) set(this.panel, { role: "dialog" });
     this.badge = h("span", { class: "badge", "aria-hidden": "true", hidden: true });
-    const turn = { class: "launcher", type: "button", "aria-controls": "panel", onclick: () => this.fold(!this.folded) };
-    this.launcher = h("button", turn, icon(ICONS.chat), icon(ICONS.close), this.badge);
+    const launch = { class: "launcher", type: "button", "aria-controls": "panel" };
+    this.launcher = h("button", { ...launch, onclick: () => this.fold(!this.folded) }, icon(ICONS.chat), icon(ICONS.close), this.badge);
     return this.inline ? [this.panel] : [this.panel, this.launcher];
   }
 
@@ -75,7 +77,8 @@ class Panel {
     this.name = name;
     this.title.textContent = name || "Chat";
     set(this.panel, { "aria-label": name ? `Chat with ${name}` : "Chat" });
-    for (const face of [this.avatar, this.face]) face.replaceChildren(name ? [...name][0].toUpperCase() : icon(ICONS.chat));
+    this.avatar.replaceChildren(initial(name));
+    this.face.replaceChildren(initial(name));
     const who = name ? `the ${name} assistant` : "an assistant";
     this.about.textContent = "Prices, integrations, security, the trial: answers in seconds.";
     this.greeting.textContent = `Hi there! I’m ${who}. What would you like to know?`;
@@ -84,6 +87,7 @@ class Panel {
   welcome({ visitor, product, history }) {
     if (this.visitor && this.visitor !== visitor) this.thread.clear();
     const again = this.visitor === visitor;
+    this.scrolled();
     this.visitor = visitor;
     if (product && product.name !== this.name) this.call(product.name);
     set(this.log, { "aria-busy": "true" });
@@ -103,6 +107,7 @@ class Panel {
   }
 
   line(line) {
+    this.scrolled();
     this.thread.typing(false);
     this.note(this.thread.merge([line]).length);
     this.shown();
@@ -119,15 +124,20 @@ class Panel {
   }
 
   reachable(is) {
-    clearTimeout(this.grace);
-    const words = is ? "Replies at once" : "Connecting…";
     set(this.state, { "data-on": String(is) });
-    this.state.lastChild.textContent = words;
-    if (is) this.tell("");
-    else this.grace = setTimeout(() => this.tell(AWAY), GRACE);
+    this.state.lastChild.textContent = is ? "Replies at once" : CONNECTING;
+    if (!is) {
+      this.thread.typing(false);
+      this.grace = this.grace || setTimeout(() => this.tell(AWAY), GRACE);
+    } else {
+      clearTimeout(this.grace);
+      this.grace = null;
+      this.tell("");
+    }
   }
 
   broken(detail) {
+    clearTimeout(this.grace);
     this.state.lastChild.textContent = "Unavailable";
     this.tell(`This chat is not available: ${detail}.`);
     this.form.inert = this.replies.inert = true;
@@ -162,6 +172,7 @@ class Panel {
     const key = JSON.stringify([last && last.id, offered]);
     if (this.offered === key) return;
     this.offered = key;
+    set(this.hero, { hidden: !this.thread.empty });
     const held = this.replies.contains(this.host.shadowRoot.activeElement);
     this.replies.replaceChildren(...offered.map((choice) => this.reply(choice)));
     this.follow();
@@ -214,7 +225,7 @@ class Panel {
     else if (focus) this.rest();
   }
 
-  /** Give the focus to where one goes on: the field, or the messages where a keyboard on the screen would cover them. */
+  /** Give the focus to where one goes on: the field; the messages, where that would bring up a keyboard over them. */
   rest() {
     (fine() ? this.field : this.log).focus({ preventScroll: true });
   }
@@ -256,6 +267,10 @@ class Panel {
   seen() {
     if (!this.folded && this.thread.latest) this.memory.write({ seen: this.thread.latest });
   }
+}
+
+function initial(name) {
+  return name ? [...name][0].toUpperCase() : icon(ICONS.chat);
 }
 
 function newId() {

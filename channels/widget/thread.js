@@ -16,7 +16,7 @@ class Thread {
   }
 
   get last() {
-    return this.list.lastElementChild && this.entries.get(this.list.lastElementChild.dataset.key).line;
+    return this.list.lastElementChild && this.lineOf(this.list.lastElementChild);
   }
 
   get latest() {
@@ -86,15 +86,15 @@ class Thread {
     entry.element.querySelector("time").dateTime = line.at;
     entry.element.querySelector("time").textContent = clock(line.at);
     let before = this.list.lastElementChild;
-    while (before && this.later(this.entries.get(before.dataset.key).line, line)) before = before.previousElementSibling;
+    while (before && later(this.lineOf(before), line)) before = before.previousElementSibling;
     if (before) before.after(entry.element);
     else this.list.prepend(entry.element);
     this.entries.set(key, entry);
     return true;
   }
 
-  later(one, other) {
-    return Boolean(one.pending) === Boolean(other.pending) ? one.at > other.at : Boolean(one.pending);
+  lineOf(element) {
+    return this.entries.get(element.dataset.key).line;
   }
 
   draw(line, key) {
@@ -115,7 +115,7 @@ class Thread {
   group() {
     let before = null;
     for (const element of this.list.children) {
-      const { line } = this.entries.get(element.dataset.key);
+      const line = this.lineOf(element);
       const newDay = !before || day(before.at) !== day(line.at);
       const first = newDay || before.from !== line.from || new Date(line.at) - new Date(before.at) > GROUP;
       const label = element.firstElementChild;
@@ -127,6 +127,10 @@ class Thread {
       before = line;
     }
   }
+}
+
+function later(one, other) {
+  return Boolean(one.pending) === Boolean(other.pending) ? one.at > other.at : Boolean(one.pending);
 }
 
 function keyOf(from, id) {

@@ -70,11 +70,11 @@ def leadline(**environment: str) -> Iterator[int]:
 
 def call(port: int, method: str, path: str, body: Any = None) -> Any:
     """Raises: urllib.error.HTTPError."""
-    request = urllib.request.Request(  # noqa: S310: our own loopback address
+    request = urllib.request.Request(  # noqa: S310 - our own loopback address
         f"http://127.0.0.1:{port}{path}",
         method=method,
         data=None if body is None else json.dumps(body).encode(),
         headers={"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=30) as answer:
         return json.loads(answer.read())

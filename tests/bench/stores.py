@@ -60,12 +60,12 @@ async def _measure(url: str) -> str:
 
     async def peer(number: int) -> None:
         lead, counter = f"l{number % LEADS}", f"day:bench:login:{number % AT_ONCE}"
-        async with await client.start_session() as session:
-            async with session.start_transaction(ReadConcern("snapshot"), WriteConcern("majority", j=True)):
-                await raw["lead_events"].insert_one({"_id": f"crm:e{number}", "version": 1, **EVENT}, session=session)
-                await raw["leads"].update_one({"_id": lead}, {"$inc": {"version": 1}, "$set": LEAD}, session=session)
-                change = {"$inc": {"value": 1, "version": 1}, "$setOnInsert": COUNTER}
-                await raw["counters"].update_one({"_id": counter}, change, upsert=True, session=session)
+        change = {"$inc": {"value": 1, "version": 1}, "$setOnInsert": COUNTER}
+        session = await client.start_session()
+        async with session, session.start_transaction(ReadConcern("snapshot"), WriteConcern("majority", j=True)):
+            await raw["lead_events"].insert_one({"_id": f"crm:e{number}", "version": 1, **EVENT}, session=session)
+            await raw["leads"].update_one({"_id": lead}, {"$inc": {"version": 1}, "$set": LEAD}, session=session)
+            await raw["counters"].update_one({"_id": counter}, change, upsert=True, session=session)
 
     pairs = []
     for round in range(ROUNDS):

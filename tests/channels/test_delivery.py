@@ -200,6 +200,45 @@ async def test_an_opt_out_between_deciding_and_sending_wins(store: Store, clock:
     assert (await rig.states(lead_id))["welcome"] is State.SKIPPED
 
 
+async def test_an_opt_out_from_another_product_wins_too(store: Store, clock: Clock, sender: ScriptedSender):
+    """Suppressions belong to the person: one that comes in through another product's lead stops the message as well."""
+    meddler = Meddler(store)
+    meddled, rig = Rig(meddler, clock, {Channel.EMAIL: sender}), Rig(store, clock, {})  # type: ignore[arg-type]
+    await rig.furnish()
+    await rig.furnish({}, "other")
+    lead_id, other = await rig.login(), await rig.login(product_id="other")
+    assert lead_id != other
+    clock.forward(hours=1)
+
+    async def opt_out() -> None:
+        await rig.happen(other, EventType.UNSUBSCRIBE)
+
+    meddler.before.append(opt_out)
+    await meddled.quiet()
+    assert sender.given == []
+    assert (await rig.states(lead_id))["welcome"] is State.SKIPPED
+
+
+async def test_a_decision_holds_for_the_lead_it_was_made_on(store: Store, clock: Clock, sender: ScriptedSender):
+    """Whatever changes on the lead between decision and sending, the decision is made anew."""
+    meddler = Meddler(store)
+    meddled, rig = Rig(meddler, clock, {Channel.EMAIL: sender}), Rig(store, clock, {})  # type: ignore[arg-type]
+    await rig.furnish()
+    lead_id = await rig.login()
+    (found,) = await store.get(Kind.MESSAGES, f"{lead_id}.1.0")
+    assert found is not None
+
+    async def click() -> None:
+        await rig.happen(lead_id, EventType.EMAIL_CLICK)
+
+    meddler.before.append(click)
+    with pytest.raises(Conflict):
+        await meddled.delivery.deliver(found)
+    assert sender.given == []
+    await meddled.delivery.deliver(found)
+    assert sender.ids == [found.id]
+
+
 async def test_a_cancellation_between_deciding_and_sending_wins(store: Store, clock: Clock, sender: ScriptedSender):
     """A stage that is entered in the moment between decision and sending cancels the message before it goes."""
     meddler = Meddler(store)
@@ -219,17 +258,19 @@ async def test_a_cancellation_between_deciding_and_sending_wins(store: Store, cl
 
 async def test_a_backlog_of_drips_delays_no_reply(rig: Rig, clock: Clock, sender: ScriptedSender):
     """With 500 nurture messages waiting, a transactional one and a reply that come in meanwhile go next."""
-    lead_id = await rig.login()
-    drips = [await rig.message(lead_id, Category.NURTURE) for _ in range(500)]
+    leads = [await rig.login(f"u{n}") for n in range(10)]
+    drips = [await rig.message(leads[n % 10], Category.NURTURE) for n in range(500)]
     sender.gate.clear()
     work = asyncio.create_task(rig.delivery.work())
     await sender.arrived.acquire()
-    transactional = await rig.message(lead_id, Category.TRANSACTIONAL)
-    reply = await rig.message(lead_id, Category.REPLY)
+    transactional = await rig.message(leads[0], Category.TRANSACTIONAL)
+    reply = await rig.message(leads[1], Category.REPLY)
     sender.gate.set()
     await work
-    assert set(sender.ids[:4]) <= set(drips)
-    assert sender.ids[4:6] == [reply, transactional]
+    in_hand = sender.ids.index(reply)
+    assert in_hand <= 4
+    assert set(sender.ids[:in_hand]) <= set(drips)
+    assert sender.ids[in_hand + 1] == transactional
     assert sender.most_under_way <= 4
 
 

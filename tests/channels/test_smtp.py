@@ -348,13 +348,13 @@ async def test_a_connection_that_was_idle_for_long_is_not_used(
 async def test_a_server_that_dies_under_the_pool(store: Store, clock: Clock, wilful: WilfulSmtp, smtp: SmtpSender):
     """The server restarts while four connections are kept and mails wait: every mail arrives exactly once."""
     rig = await rig_over(store, clock, smtp)
-    lead_id = await rig.login()
-    first = [await rig.message(lead_id) for _ in range(8)]
+    leads = [await rig.login(f"u{n}") for n in range(8)]
+    first = [await rig.message(lead_id) for lead_id in leads]
     await rig.quiet()
     assert wilful.most_open == 4
     port = wilful.port
     await wilful.stop()
-    second = [await rig.message(lead_id) for _ in range(8)]
+    second = [await rig.message(lead_id) for lead_id in leads]
     await rig.quiet()
     assert {(await rig.stored(id)).status for id in second} == {State.DUE}
     await wilful.start(port)

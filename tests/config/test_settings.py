@@ -106,7 +106,7 @@ def test_the_file_is_read_and_the_environment_wins(monkeypatch: pytest.MonkeyPat
 def test_a_wrong_file_is_told_as_such(tmp_path: Path) -> None:
     """A file that is no TOML is named; a wrong value in it is named as the variable would be."""
     (tmp_path / "leadline.toml").write_text("log = = 1")
-    with pytest.raises(WrongSettings, match="leadline.toml"):
+    with pytest.raises(WrongSettings, match=r"leadline\.toml"):
         load()
     (tmp_path / "leadline.toml").write_text('log = "xml"')
     assert [path for path, _ in wrong()] == ["LEADLINE_LOG"]

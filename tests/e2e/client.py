@@ -42,9 +42,16 @@ class Api:
     count: int = field(default=0)
 
     async def call(
-        self, method: str, path: str, json: Any = None, *, key: str | None = ADMIN, raw: bytes | None = None, **headers: str
+        self,
+        method: str,
+        path: str,
+        json: Any = None,
+        *,
+        key: str | None = ADMIN,
+        raw: bytes | None = None,
+        **headers: str,
     ) -> Reply:
-        """Send one request; `headers` are written with underscores. Whatever goes wrong must be told as RFC 9457 says."""
+        """Send one request, headers written with underscores. What goes wrong must be told as RFC 9457 says."""
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if key is not None:
             sent.setdefault("Authorization", f"Bearer {key}")
@@ -53,7 +60,9 @@ class Api:
         if raw is not None:
             sent.setdefault("Content-Type", "application/json")
         data = BytesIO(raw) if raw else raw
-        async with self.session.request(method, self.base + path, data=data, headers=sent, allow_redirects=False) as got:
+        async with self.session.request(
+            method, self.base + path, data=data, headers=sent, allow_redirects=False
+        ) as got:
             reply = Reply(got.status, got.headers, await got.read())
         if reply.status >= 400 and reply.raw:
             assert reply.headers["Content-Type"] == "application/problem+json", (method, path, reply)
@@ -74,7 +83,9 @@ class Api:
 
     async def product(self, product_id: str = "flowdesk", **config: Any) -> str:
         """Make a product and return its id."""
-        reply = await self.put(f"/products/{product_id}", {"product_id": product_id, "name": product_id.title(), **config})
+        reply = await self.put(
+            f"/products/{product_id}", {"product_id": product_id, "name": product_id.title(), **config}
+        )
         assert reply.status == 200, reply
         return product_id
 

@@ -72,6 +72,7 @@ async def test_a_revoked_key_opens_nothing(api: Api) -> None:
     "header", ["", "Bearer", "Bearer ", f"Basic {ADMIN}", ADMIN, f"Bearer {ADMIN}x", f"Bearer {ADMIN} x", "Bearer \xff"]
 )
 async def test_half_a_header_is_no_key(api: Api, header: str) -> None:
+    """A header that is cut, padded or of another scheme is 401, and never an error of ours."""
     assert (await api.get("/leads", key=None, Authorization=header)).status == 401
 
 
@@ -114,7 +115,17 @@ async def test_compressed_bodies_are_held_to_the_same_limit(api: Api) -> None:
 
 # what is wrong
 
-NOT_JSON = [b"", b"{", b"nope", b"NaN", b'{"a": Infinity}', b'"\\ud800"', b"\xff\xfe", b"[" * 300 + b"]" * 300, b'{"a":' * 250 + b"1" + b"}" * 250]
+NOT_JSON = [
+    b"",
+    b"{",
+    b"nope",
+    b"NaN",
+    b'{"a": Infinity}',
+    b'"\\ud800"',
+    b"\xff\xfe",
+    b"[" * 300 + b"]" * 300,
+    b'{"a":' * 250 + b"1" + b"}" * 250,
+]
 WRONG_SHAPES = [b"null", b"[]", b"5", b'"text"', b"true", b"[[]]"]
 
 
@@ -137,9 +148,11 @@ async def test_a_wrong_shape_is_told_as_such(api: Api, route: Route) -> None:
 
 
 BAD_VALUES: list[Any] = [
-    None, True, -1, 2**63, 2**64 - 1, 10**40, 1.5e308, "", " ", "\x00", "x" * 100_000, "2026-01-05T10:00:00", [], {}, [None],
-    {"": ""}, {"a/b": {"c": 1}}, [[[[]]]], "😀", "=1+1", "../../etc", "{{ 7*7 }}", "\u202e", "NaN",
+    None, True, -1, 2**63, 2**64 - 1, 10**40, 1.5e308, "", " ", "\x00", "x" * 100_000, "2026-01-05T10:00:00", [], {},
+    [None], {"": ""}, {"a/b": {"c": 1}}, [[[[]]]], "😀", "=1+1", "../../etc", "{{ 7*7 }}", "\u202e", "NaN",
 ]  # fmt: skip
+
+STEP = {"delay_hours": 1, "channel": "email", "template_id": "t"}
 
 GOOD: dict[str, dict[str, Any]] = {
     "POST /leads": {
@@ -184,7 +197,7 @@ GOOD: dict[str, dict[str, Any]] = {
         "facts": {"pricing": "x"},
         "sender": {"from": "a@b.example", "reply_to": "a@b.example"},
         "scoring_rules": {"login_points": 1, "email_engagement_multiplier": 2, "answer_points": {"budget": 1}},
-        "nurturing_sequences": [{"stage": "User", "messages": [{"delay_hours": 1, "channel": "email", "template_id": "t"}]}],
+        "nurturing_sequences": [{"stage": "User", "messages": [STEP]}],
     },
     "POST /templates": {
         "template_id": "t",
@@ -270,8 +283,10 @@ async def test_the_good_bodies_are_good(api: Api) -> None:
 
 @pytest.mark.parametrize("bad", BAD_VALUES, ids=name)
 async def test_bad_logins_lose_nothing(api: Api, bad: Any) -> None:
-    """Each place of a login, each bad value, in one batch: a result for every record, in order, and the good one counts."""
-    full = login(email="d@example.com", phone="+4915112345678", name="D", feature_usage=["x"], time_zone="UTC", source="crm")
+    """Each bad value at each place of a login: a result for every record, in order, and the good one counts."""
+    full = login(
+        email="d@example.com", phone="+4915112345678", name="D", feature_usage=["x"], time_zone="UTC", source="crm"
+    )
     if isinstance(bad, int) and bad > 2**64:
         bad = float(bad)
     records = [replaced(full, at, bad) for at in leaves(full)]
@@ -323,18 +338,23 @@ async def test_times_need_a_zone_and_a_past(api: Api) -> None:
 async def test_a_key_gives_the_same_answer_again(api: Api, path: str) -> None:
     """Same key and body: status, body and ETag of the first answer, and nothing done twice. Another body: 422."""
     lead = await api.lead()
-    body = {
+    bodies: dict[str, Any] = {
         "/leads": {"product_id": "flowdesk", "email": "new@example.com"},
         "/templates": {"template_id": "t", "channel": "chatbot", "text": "Hi"},
         "/events/logins": [login()],
         "/dead-letters": {"workflow": "w", "record": 1, "error": "e"},
         "/leads/{id}/events": {"event_type": "login", "channel": "product", "timestamp": "2026-01-05T10:00:00Z"},
-    }[path]
+    }
+    body = bodies[path]
     path = path.format(id=lead["id"])
     first = await api.post(path, body, Idempotency_Key="k1")
     again = await api.post(path, body, Idempotency_Key="k1")
     assert first.status in {201, 202}
-    assert (again.status, again.body, again.headers.get("ETag")) == (first.status, first.body, first.headers.get("ETag"))
+    assert (again.status, again.body, again.headers.get("ETag")) == (
+        first.status,
+        first.body,
+        first.headers.get("ETag"),
+    )
     other = [*body, login(event_id="l2")] if isinstance(body, list) else {**body, "extra": 1}
     changed = await api.post(path, other, Idempotency_Key="k1")
     assert changed.status == 422
@@ -367,7 +387,9 @@ async def test_the_answer_is_kept_with_what_was_done(api: Api, monkeypatch: pyte
         await commit(*changes)
 
     monkeypatch.setattr(store, "commit", counted)
-    assert (await api.post("/leads", {"product_id": "flowdesk", "email": "d@example.com"}, Idempotency_Key="k")).status == 201
+    assert (
+        await api.post("/leads", {"product_id": "flowdesk", "email": "d@example.com"}, Idempotency_Key="k")
+    ).status == 201
     (kinds,) = commits
     assert {"leads", "persons", "idempotency"} <= kinds
 

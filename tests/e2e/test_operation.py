@@ -168,7 +168,8 @@ async def test_the_description_is_true(api: Api, tmp_path: Path) -> None:
     """A fuzzer driven by it, on things that exist, finds no 5xx, no undocumented status, type or shape."""
     ids = await existing(api)
     tables = [
-        f'[[operations]]\ninclude-path-regex = "^/{where}/"\nparameters = {{ id = "{id}" }}\n' for where, id in ids.items()
+        f'[[operations]]\ninclude-path-regex = "^/{where}/"\nparameters = {{ id = "{id}" }}\n'
+        for where, id in ids.items()
     ]
     (tmp_path / "schemathesis.toml").write_text("\n".join(tables))
     key = await api.key(*(scope for scope in Scope if scope is not Scope.ADMIN))

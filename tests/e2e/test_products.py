@@ -18,7 +18,12 @@ def sequence(*steps: dict[str, Any], stage: str = "User") -> dict[str, Any]:
 
 async def test_a_put_makes_a_version_and_sets_it_live(api: Api) -> None:
     """Versions count up, the live one is what is read, and each names its author and moment."""
-    config = {"product_id": "grid", "name": "Grid", "engaged_threshold": 7, "sender": {"from": "Mia <mia@grid.example>"}}
+    config = {
+        "product_id": "grid",
+        "name": "Grid",
+        "engaged_threshold": 7,
+        "sender": {"from": "Mia <mia@grid.example>"},
+    }
     first = await api.put("/products/grid", config)
     assert (first.status, first.etag, first.body["version"]) == (200, '"1"', 1)
     assert config.items() <= first.body.items()
@@ -70,7 +75,10 @@ async def test_every_fault_of_a_configuration_is_told_with_its_path(api: Api) ->
             "product_id": "grid",
             "name": "",
             "colour": 1,
-            "nurturing_sequences": [sequence({**STEP, "channel": "pigeon"}), sequence({**STEP, "delay_hours": "soon"}, stage="Boss")],
+            "nurturing_sequences": [
+                sequence({**STEP, "channel": "pigeon"}),
+                sequence({**STEP, "delay_hours": "soon"}, stage="Boss"),
+            ],
             "scoring_rules": {"login_points": None},
         },
     )
@@ -163,7 +171,11 @@ async def test_what_may_not_be_sent_says_why(api: Api) -> None:
     lead = await api.lead()
     whatsapp = (await api.post("/messages/send", {"lead_id": lead["id"], "channel": "whatsapp", "text": "Hi"})).body
     assert whatsapp["status"] == "skipped"
-    assert whatsapp["decision"][-1] == {"check": "consent", "input": "unknown", "outcome": "skipped: consent is unknown"}
+    assert whatsapp["decision"][-1] == {
+        "check": "consent",
+        "input": "unknown",
+        "outcome": "skipped: consent is unknown",
+    }
     chat = (await api.post("/messages/send", {"lead_id": lead["id"], "channel": "chatbot", "text": "Hi"})).body
     assert (chat["status"], chat["decision"][-1]["check"]) == ("skipped", "channel")
     assert await api.server.delivery.work() == 0

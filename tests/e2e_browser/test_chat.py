@@ -82,9 +82,10 @@ class Visits:
         self.complaints: list[str] = []
 
     async def visitor(self, size: tuple[int, int] = DESKTOP, **options: Any) -> BrowserContext:
-        width, height = size
-        phone = {"is_mobile": True, "has_touch": True} if size is PHONE else {}
-        context = await self._browser.new_context(viewport={"width": width, "height": height}, **phone, **options)
+        phone = size is PHONE
+        context = await self._browser.new_context(
+            viewport={"width": size[0], "height": size[1]}, is_mobile=phone, has_touch=phone, **options
+        )
         context.set_default_timeout(10_000)
         context.on("console", self._spoke)
         context.on("weberror", lambda error: self.complaints.append(str(error.error)))
@@ -204,7 +205,7 @@ async def test_a_restart_in_the_middle_loses_nothing(stage: Stage, visits: Visit
     await stage.served.stop()
     try:
         await say(page, "meanwhile")
-        await expect(page.get_by_text("Sending…")).to_be_visible()
+        await expect(page.get_by_text("Sending…").filter(visible=True)).to_be_visible()
         await expect(page.get_by_text("Your messages are kept")).to_be_visible()
     finally:
         await stage.start()
@@ -259,7 +260,7 @@ async def test_the_widget_on_another_site(stage: Stage, visits: Visits) -> None:
 
 
 async def test_the_widget_fills_a_phone(stage: Stage, visits: Visits) -> None:
-    page = await opened(await visits.visitor(PHONE), stage.site)
+    page = await opened(await visits.visitor(PHONE, reduced_motion="reduce"), stage.site)
     await page.get_by_role("button", name="Open chat").tap()
     box = await page.get_by_role("dialog").bounding_box()
     assert box == {"x": 0, "y": 0, "width": PHONE[0], "height": PHONE[1]}
@@ -285,11 +286,10 @@ async def test_a_newer_message_does_not_move_a_reader(stage: Stage, visits: Visi
     await log.dispatch_event("scroll")
     await stage.say_as_human(page, "news")
     await page.get_by_role("button", name="New messages").click()
-    await expect(page.get_by_text("news", exact=True)).to_be_in_viewport()
+    await expect(bubbles(page).last).to_be_in_viewport()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize(("size", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop light", "phone dark"])
 async def test_axe_finds_nothing_serious(
     stage: Stage, visits: Visits, axe: str, size: tuple[int, int], scheme: str
 ) -> None:
@@ -307,6 +307,7 @@ async def test_axe_finds_nothing_serious(
     await site.get_by_role("button", name="Open chat").click()
     await expect(site.get_by_text("Replies at once")).to_be_visible()
     found += await judged(site, axe, "panel")
+    visits.forgive("Applying inline style violates")  # axe-core's own
     assert found == []
 
 

@@ -13,7 +13,11 @@ from tracker.times import instant, now
 
 def kept(digest: str, *, hours_left: float) -> Document:
     remembered = Remembered(
-        digest=digest, status=201, answer="{}", headers={"ETag": '"1"'}, expires_at=instant(now() + timedelta(hours=hours_left))
+        digest=digest,
+        status=201,
+        answer="{}",
+        headers={"ETag": '"1"'},
+        expires_at=instant(now() + timedelta(hours=hours_left)),
     )
     return Document(Kind.IDEMPOTENCY, "id", 3, remembered.body())
 
@@ -51,6 +55,7 @@ def test_after_a_day_a_key_may_be_used_again() -> None:
 
 
 def test_an_answer_is_kept_for_a_day() -> None:
+    """The answer to a repeat is there for 24 hours, as the contract says."""
     body = Once("w", "k", "d").change(202, {}, {}).body  # type: ignore[union-attr]
     left = instant(now() + KEPT - timedelta(minutes=1)), instant(now() + KEPT + timedelta(minutes=1))
     assert left[0] < body["expires_at"] < left[1]

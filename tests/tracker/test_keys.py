@@ -15,7 +15,9 @@ async def test_a_key_is_who_it_was_made_for(store: Store) -> None:
         assert await Keys(store).principal(header) == Principal("crm", frozenset({Scope.INGEST, Scope.REVIEW}))
 
 
-@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Basic abc", "ll_abc", "Bearer nonsense", "Bearer \udcff"])
+@pytest.mark.parametrize(
+    "header", [None, "", "Bearer", "Bearer ", "Basic abc", "ll_abc", "Bearer nonsense", "Bearer \udcff"]
+)
 async def test_nobody_else_is_let_in(store: Store, header: str | None) -> None:
     """No key, half a header, a wrong scheme, an unknown key: all the same to the caller."""
     await Keys(store).create("crm", (Scope.ADMIN,))
@@ -89,7 +91,7 @@ async def test_an_unknown_key_costs_no_memory_of_the_known(store: Store) -> None
     for n in range(50):
         with pytest.raises(Unauthenticated):
             await keys.principal(f"Bearer guess-{n}")
-    assert len(keys._known) == 0  # noqa: SLF001
+    assert len(keys._known) == 0
 
     assert hash_key("a") != hash_key("b")
 

@@ -54,6 +54,7 @@ def test_any_moment_of_the_calendar_can_be_counted(logins: list[datetime]) -> No
 
 
 def test_the_first_days_of_the_calendar_count() -> None:
+    """Where the window would begin before the calendar does, it begins with the calendar."""
     first = Instant("0001-01-01T00:00:00.000Z")
     assert count_login({}, first) == {"0001-01-01": 1}
     assert count_login({"0001-01-01": 1}, Instant("0001-01-05T00:00:00.000Z")) == {"0001-01-01": 1, "0001-01-05": 1}

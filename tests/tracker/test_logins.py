@@ -174,6 +174,7 @@ def test_an_unknown_field_of_any_name_is_dropped(name: str) -> None:
 
 
 def test_keys_are_strongest_first() -> None:
+    """The CRM's id before the address, the address before the number."""
     assert identity_keys(login(email="a@b.example", phone="+4915112345678", source="hubspot")) == [
         crm_key("hubspot", "u1"),
         email_key("a@b.example"),
@@ -212,7 +213,12 @@ def told(person: Person, owners: Mapping[Key, str] | None = None, since: Instant
 
 def test_a_newer_login_wins() -> None:
     """The CRM's latest word on name, contact and demographics is what the person is."""
-    values = {"name": "Dana Doe", "email": "d@example.com", "job_title": "CEO", "time_zone": "Europe/Berlin"}
+    values: dict[str, Any] = {
+        "name": "Dana Doe",
+        "email": "d@example.com",
+        "job_title": "CEO",
+        "time_zone": "Europe/Berlin",
+    }
     after = told(KNOWN, occurred_at=LATER, organization_name="Acme", **values)
     assert (after.name, after.email, after.time_zone) == ("Dana Doe", "d@example.com", "Europe/Berlin")
     assert after.demographics == {"job_title": "CEO", "company": "Acme"}
@@ -287,7 +293,9 @@ def inserted(changes: Sequence[Change], kind: Kind) -> list[str]:
 
 def test_the_first_login_makes_a_person_and_a_lead() -> None:
     """One commit: person, its keys, lead, event and counter, and the words to find it by."""
-    outcome, changes, decision = decide(known(new_keys=[email_key("dana@example.com")]), login(email="dana@example.com"))
+    outcome, changes, decision = decide(
+        known(new_keys=[email_key("dana@example.com")]), login(email="dana@example.com")
+    )
     assert [r.status for r in outcome.results] == ["accepted"]
     assert inserted(changes, Kind.PERSONS) == ["p1"]
     assert inserted(changes, Kind.PERSON_KEYS) == ["email:dana@example.com"]
@@ -327,6 +335,7 @@ def test_what_the_ledger_has_is_not_counted_again() -> None:
 
 
 def test_the_same_event_id_of_another_source_is_another_event() -> None:
+    """An id is unique within its source only."""
     outcome, _, _ = decide(known(seen={"crm:l1": "lead-9"}), login(source="hubspot"))
     assert outcome.results[0].status == "accepted"
 
@@ -366,7 +375,9 @@ def test_a_known_lead_is_written_at_its_version() -> None:
 
 @given(
     st.lists(
-        st.tuples(st.integers(0, 6), st.sampled_from([*PRODUCTS, "nowhere"]), st.integers(0, 5000)), min_size=1, max_size=12
+        st.tuples(st.integers(0, 6), st.sampled_from([*PRODUCTS, "nowhere"]), st.integers(0, 5000)),
+        min_size=1,
+        max_size=12,
     ),
     st.data(),
 )
@@ -400,5 +411,6 @@ def test_counters_never_conflict() -> None:
 
 
 def test_the_preferred_channel_is_the_persons() -> None:
+    """What a login says of the channel holds for the human, in every product."""
     outcome, _, _ = decide(known(), login(preferred_channel="whatsapp"))
     assert outcome.person.person.preferred_channel is Channel.WHATSAPP

@@ -9,8 +9,21 @@ from hypothesis import example, given
 from pydantic import TypeAdapter, ValidationError
 
 from tests.strategies import NOON, messy, moments
-from tracker.model import AnyTime, Input, Line, Lines, Metadata, Name, PastTime, Points, Slug, clean, clean_lines, faults
-from tracker.model import new_id
+from tracker.model import (
+    AnyTime,
+    Input,
+    Line,
+    Lines,
+    Metadata,
+    Name,
+    PastTime,
+    Points,
+    Slug,
+    clean,
+    clean_lines,
+    faults,
+    new_id,
+)
 from tracker.times import instant
 
 
@@ -95,7 +108,7 @@ def test_a_time_without_a_zone_is_no_time(value: Any) -> None:
 
 @given(moments)
 def test_a_time_is_kept_as_utc_milliseconds(at: datetime) -> None:
-    """Any moment in any zone is the same moment in UTC, cut to the millisecond; past the calendar's end it is refused."""
+    """Any moment in any zone is the same in UTC, cut to the millisecond; past the calendar's end it is refused."""
     try:
         expected = instant(at.astimezone(UTC))
     except OverflowError:

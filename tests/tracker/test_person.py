@@ -21,6 +21,7 @@ def test_a_person_that_does_not_change_is_the_very_same() -> None:
 
 
 def test_a_person_has_one_lead_in_each_product() -> None:
+    """A product never takes the place of another in what a person has."""
     both = PERSON.with_lead("flowdesk", "l1").with_lead("gridwise", "l2")
     assert both.leads == {"flowdesk": "l1", "gridwise": "l2"}
     assert PERSON.leads == {}
@@ -36,6 +37,7 @@ def test_a_suppression_is_kept_once() -> None:
 
 
 def test_the_first_name_is_what_stands_before_the_space() -> None:
+    """Mails greet with it, and with nothing where no name is known."""
     assert (PERSON.first_name, PERSON.but(name=None).first_name) == ("Dana", "")
 
 

@@ -31,11 +31,20 @@ def paths(value: Any) -> list[str]:
 @pytest.mark.parametrize(
     ("changes", "path"),
     [
-        ({"nurturing_sequences": [sequence(STEP, {**STEP, "channel": "pigeon"})]}, "nurturing_sequences/0/messages/1/channel"),
-        ({"nurturing_sequences": [sequence({**STEP, "delay_hours": -1})]}, "nurturing_sequences/0/messages/0/delay_hours"),
+        (
+            {"nurturing_sequences": [sequence(STEP, {**STEP, "channel": "pigeon"})]},
+            "nurturing_sequences/0/messages/1/channel",
+        ),
+        (
+            {"nurturing_sequences": [sequence({**STEP, "delay_hours": -1})]},
+            "nurturing_sequences/0/messages/0/delay_hours",
+        ),
         ({"nurturing_sequences": [sequence(STEP, stage="Boss")]}, "nurturing_sequences/0/stage"),
         ({"nurturing_sequences": [sequence({**STEP, "template": 1})]}, "nurturing_sequences/0/messages/0/template"),
-        ({"nurturing_sequences": [sequence({**STEP, "template_id": "../x"})]}, "nurturing_sequences/0/messages/0/template_id"),
+        (
+            {"nurturing_sequences": [sequence({**STEP, "template_id": "../x"})]},
+            "nurturing_sequences/0/messages/0/template_id",
+        ),
         ({"nurturing_sequences": sequence(STEP)}, "nurturing_sequences"),
         ({"scoring_rules": {"login_points": "many"}}, "scoring_rules/login_points"),
         ({"scoring_rules": {"logon_points": 5}}, "scoring_rules/logon_points"),

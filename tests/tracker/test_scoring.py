@@ -76,5 +76,6 @@ def test_points_read_back_as_the_same_thousandths(value: int) -> None:
 
 
 def test_whole_points_are_shown_without_a_fraction() -> None:
+    """The API says 5, not 5.0, and 7.5 where it must."""
     assert [points(n) for n in (5000, 7500, -1000, 0)] == [5, 7.5, -1, 0]
     assert isinstance(points(5000), int)

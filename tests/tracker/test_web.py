@@ -27,7 +27,21 @@ def test_json_is_read_as_it_is(value: Any) -> None:
 
 @pytest.mark.parametrize(
     "raw",
-    [b"", b" ", b"{", b"nope", b"NaN", b"[Infinity]", b"1e999", b'"\\ud800"', b'"\xff"', b"{'a':1}", b"[1,]", b"\xef\xbb\xbf{}", b'{"a":1}x'],
+    [
+        b"",
+        b" ",
+        b"{",
+        b"nope",
+        b"NaN",
+        b"[Infinity]",
+        b"1e999",
+        b'"\\ud800"',
+        b'"\xff"',
+        b"{'a':1}",
+        b"[1,]",
+        b"\xef\xbb\xbf{}",
+        b'{"a":1}x',
+    ],
 )
 def test_what_is_not_json_is_refused(raw: bytes) -> None:
     """NaN, lone surrogates, numbers without end, broken UTF-8: none of it reaches a handler."""
@@ -81,7 +95,8 @@ def test_a_made_up_cursor_is_a_fault_of_the_caller(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [[1, 2], ["a"], {"a": 1}, [["a"], "b"], [{"x": 1}, "b"], [1, None], 5, [2**64 - 1, "a"], [-(2**63), "a", 1]]
+    "value",
+    [[1, 2], ["a"], {"a": 1}, [["a"], "b"], [{"x": 1}, "b"], [1, None], 5, [2**64 - 1, "a"], [-(2**63), "a", 1]],
 )
 def test_a_cursor_of_a_wrong_shape_is_refused(value: Any) -> None:
     """Well-formed nonsense, and a number that no database can compare with, are refused too."""

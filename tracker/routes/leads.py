@@ -112,7 +112,7 @@ class LeadRoutes:
 
     def routes(self) -> list[Route]:
         one, read, write = "/leads/{id}", Scope.LEADS_READ, Scope.LEADS_WRITE
-        rows = [
+        return [
             Route("POST", "/leads", write, self.create, "Create a lead, or get the one that is there",
                   {200: LeadView, 201: LeadView}, body=NewLead, creates=True),
             Route("GET", "/leads", read, self.list, "List and search leads", {200: LeadList}, query=LeadQuery),
@@ -132,7 +132,6 @@ class LeadRoutes:
             Route("GET", "/exports/events.csv", Scope.ANALYTICS_READ, self.export_events, "The ledger as CSV",
                   {200: Media("text/csv")}),
         ]  # fmt: skip
-        return rows
 
     async def create(self, call: Call[NewLead, Any]) -> Answer:
         def answer(created: Created) -> Answer:

@@ -28,7 +28,9 @@ class ReviewRoutes:
 
     def routes(self) -> list[Route]:
         return [
-            Route("GET", "/review", Scope.REVIEW, self.list, "What needs a human", {200: ReviewList}, query=ReviewQuery),
+            Route(
+                "GET", "/review", Scope.REVIEW, self.list, "What needs a human", {200: ReviewList}, query=ReviewQuery
+            ),
             Route("GET", "/review/{id}", Scope.REVIEW, self.get, "One item", {200: ReviewView}),
         ]
 

@@ -43,12 +43,15 @@ BUSY_MS = 5000
 
 
 class SqliteStore:
-    """Group commit on one connection: units that arrive while a transaction is being written share the next one.
+    """Group commit on one connection: units that arrive while a transaction is being synced share the next one.
 
-    A group is written in bulk, in a thread: a few statements that take all its documents as JSON, and the `COMMIT`.
-    SQLite lets the event loop run while it works, which statements of microseconds for each document would not: each
-    hands the interpreter to and fro. A group that meets a conflict, which is rare, is undone and written again unit by
-    unit, each behind a savepoint, so that each gets its own outcome.
+    A group is written by a few statements, one for each kind and verb, that take their documents as one JSON object:
+    half the work of a statement for each document. Where one of them does not find what its units believed, which is
+    rare, they are undone, and the units are written one by one, each behind a savepoint, for an outcome each.
+
+    The statements run on the event loop, only `COMMIT` (the disk) and waiting for another process run in a thread:
+    around each statement Python gives up its lock several times, and a thread waits up to `sys.getswitchinterval()`
+    each time to have it back from a busy loop.
     """
 
     def __init__(self, path: Path):
@@ -214,7 +217,7 @@ class SqliteStore:
                 self._writer.execute("ROLLBACK")
 
     def _apply(self, units: list[Sequence[Change]]) -> list[Outcome]:
-        """Run the statements of each unit behind a savepoint; counters are summed and written once at the end."""
+        """Write unit by unit, each behind a savepoint; counters are summed and written once at the end."""
         execute = self._writer.execute
         counters: defaultdict[tuple[Kind, str], int] = defaultdict(int)
         labels: dict[tuple[Kind, str], Increment] = {}
@@ -394,7 +397,7 @@ def _bulk_statements(kind: Kind) -> dict[type[Change], tuple[str, ...]]:
     news = {name: f"many.value ->> '$[1].{name}'" for name in names}
     update = f"UPDATE {kind} SET version = version + 1, body = many.value -> '$[1]'"
     found = f" FROM {many} WHERE {kind}.id = many.key AND {kind}.version = many.value ->> 0"
-    same = "".join(f" AND {kind}.{name} IS {new}" for name, new in news.items())
+    same = "".join(f" AND +{kind}.{name} IS {new}" for name, new in news.items())  # + keeps the planner on the id
     sets = "".join(f", {name} = {new}" for name, new in news.items())
     return {
         Insert: (f"{insert} FROM {many}",),
