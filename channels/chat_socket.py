@@ -29,19 +29,22 @@ class ChatSocket:
         """Args: query: stands in for a hello that does not come."""
         self._chat, self._address, self._query = chat, address, query
         self._guest: Guest | None = None
+        self.ends = False
         self._socket = web.WebSocketResponse(heartbeat=HEARTBEAT, max_msg_size=MOST_BYTES, compress=False)
         self._out: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue(BACKLOG)
 
     def push(self, frame: dict[str, Any]) -> None:
-        try:
-            self._out.put_nowait(frame)
-        except asyncio.QueueFull:
+        if self._out.full():
             self.end()
+        elif not self.ends:
+            self._out.put_nowait(frame)
 
     def end(self) -> None:
-        while self._out.full():
-            self._out.get_nowait()
-        self._out.put_nowait(None)
+        if not self.ends:
+            self.ends = True
+            if self._out.full():
+                self._out.get_nowait()
+            self._out.put_nowait(None)
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         """Talk until one of us leaves."""
@@ -78,8 +81,8 @@ class ChatSocket:
             self.push(error_frame(error, frame.id if isinstance(frame, Said) else None))
         except Exception:
             log.exception("a chat frame could not be answered")
-            error = LeadlineError("something went wrong on our side; it has been logged")
-            self.push(error_frame(error, frame.id if isinstance(frame, Said) else None))
+            ours = LeadlineError("something went wrong on our side; it has been logged")
+            self.push(error_frame(ours, frame.id if isinstance(frame, Said) else None))
 
     async def _answer(self, frame: Frame) -> None:
         if isinstance(frame, Hello):

@@ -8,18 +8,46 @@ from typing import Any, NamedTuple
 import mrml
 import nh3
 from jinja2 import StrictUndefined, Template, TemplateError
+from jinja2.exceptions import SecurityError
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from tracker.errors import Fault
 from tracker.model import Document
 
-_ENVIRONMENTS = {
-    autoescape: ImmutableSandboxedEnvironment(
-        autoescape=autoescape, undefined=StrictUndefined, keep_trailing_newline=True
-    )
-    for autoescape in (True, False)
-}
 _LIMIT = 200_000
+_MOST = 1000
+"""Steps of a `range` that a template may ask for: it is rendered while others wait."""
+
+
+def _range(*bounds: int) -> range:
+    steps = range(*bounds)
+    if len(steps) > _MOST:
+        raise SecurityError(f"a range of more than {_MOST} steps is not allowed")
+    return steps
+
+
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """Templates come from people: they reach nothing but what they are given, and cannot ask for endless work."""
+
+    intercepted_binops = frozenset({"*", "**"})
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        if operator == "**":
+            raise SecurityError("powers are not allowed")
+        for repeated, times in ((left, right), (right, left)):
+            if isinstance(repeated, str | list | tuple) and len(repeated) * times > 2 * _LIMIT:
+                raise SecurityError("so many repeats are not allowed")
+        return super().call_binop(context, operator, left, right)
+
+
+def _sandbox(*, autoescape: bool) -> _Sandbox:
+    sandbox = _Sandbox(autoescape=autoescape, undefined=StrictUndefined, keep_trailing_newline=True)
+    sandbox.globals["range"] = _range
+    return sandbox
+
+
+_ENVIRONMENTS = {autoescape: _sandbox(autoescape=autoescape) for autoescape in (True, False)}
 
 
 class Content(Document, frozen=True, kw_only=True):
@@ -77,10 +105,23 @@ def render(content: Content, values: Mapping[str, Any]) -> Rendered:
     return Rendered(subject, text, html)
 
 
+_MISTAKES = (
+    TemplateError,
+    TypeError,
+    ValueError,
+    ArithmeticError,
+    LookupError,
+    AttributeError,
+    RecursionError,
+    MemoryError,
+)
+"""What a template can stumble over: its author is told."""
+
+
 def _part(name: str, source: str, values: Mapping[str, Any], *, autoescape: bool) -> str:
     try:
         rendered = _compiled(source, autoescape).render(values)
-    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, RecursionError) as error:
+    except _MISTAKES as error:
         raise Unrenderable(Fault(name, str(error) or type(error).__name__)) from error
     if len(rendered) > _LIMIT:
         raise Unrenderable(Fault(name, f"is longer than {_LIMIT} characters"))

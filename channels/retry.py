@@ -13,8 +13,9 @@ def retry_at(attempt: int, *, now: datetime, random: Random, base: float = 30, a
     """Return when to try again.
 
     Args: attempt: failed sends so far, from 1. base: seconds. after: seconds that the provider asked to wait.
-    Returns: now + full-jitter backoff, base × 2**attempt at most, never over 1 h; not before `after`.
+    Returns: now + full-jitter backoff, base × 4**attempt at most, never over 1 h: six attempts take about an hour and a
+        half; not before `after`.
     Source: "Exponential Backoff And Jitter", AWS Architecture Blog.
     """
-    most = min(base * 2**attempt, LONGEST_SECONDS)
+    most = min(base * 4**attempt, LONGEST_SECONDS)
     return later(now, seconds=max(random.uniform(0, most), min(after or 0, 24 * 3600)))

@@ -1,8 +1,10 @@
 """The composition root: every part is made here and handed to the rooms that need it."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -67,7 +69,7 @@ class Server:
     recorder: Recorder
     ingestion: Ingestion
     delivery: Delivery
-    worker: Worker
+    workers: list[Worker]
     senders: dict[Channel, Sender]
     engine: TrainedEngine
     chat: Chat
@@ -76,17 +78,23 @@ class Server:
     async def start_work(self) -> None:
         """Begin what happens by itself."""
         self.engine.prepare()
-        self.schedule.every(1, self.worker.wake, "deliver what is due")
+        self.schedule.every(1, self.wake, "deliver what is due")
         self.schedule.every(5, self.delivery.recover, "find messages whose sending was cut off")
         self.schedule.every(60, lambda: idempotency.forget_expired(self.store), "forget old answers")
-        self.worker.start()
-        self.worker.wake()
+        for worker in self.workers:
+            worker.start()
+        self.wake()
         self.schedule.start()
+
+    def wake(self) -> None:
+        """Have every channel look for what is due."""
+        for worker in self.workers:
+            worker.wake()
 
     async def stop(self) -> None:
         """Finish what is in hand and let go of everything."""
         self.schedule.stop()
-        await self.worker.stop()
+        await asyncio.gather(*(worker.stop() for worker in self.workers))
         for sender in self.senders.values():
             await sender.close()
         await self.store.close()
@@ -122,10 +130,11 @@ def build(
     templates = TemplateCatalog(store)
     catalog = Catalog(store, templates)
     reactors = (Drips(SequenceOutbox()),)
-    worker: Worker
+    workers: list[Worker] = []
 
     def wake() -> None:
-        worker.wake()
+        for worker in workers:
+            worker.wake()
 
     recorder = Recorder(store, catalog, clock, reactors, after=wake)
     ingestion = Ingestion(store, catalog, clock, reactors, after=wake)
@@ -137,7 +146,7 @@ def build(
         retry_base=settings.retry_base_seconds,
         addresses=Addresses(base_url, tokens),
     )
-    worker = Worker(delivery.work)
+    workers.extend(Worker(partial(delivery.work_on, channel)) for channel in senders)
     keys = Keys(store, seed=settings.api_key)
     traffic = Traffic()
     operation = OperationRoutes(store, traffic, told_channels(senders, outbox), version=version("leadline"))
@@ -177,7 +186,7 @@ def build(
         recorder,
         ingestion,
         delivery,
-        worker,
+        workers,
         senders,
         engine,
         chat,

@@ -109,7 +109,8 @@ class Ingestion:
         for share in shares:
             self._under_way[share.who] = turn
         try:
-            await asyncio.gather(*map(self._alone, await self._together(shares)))
+            if alone := await self._together(shares):
+                await asyncio.gather(*map(self._alone, alone))
         finally:
             for share in shares:
                 del self._under_way[share.who]

@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from tracker.events import Channel
+from tracker.identity import email_address
 from tracker.model import Document, Input, Line, Name, Points, Slug
 from tracker.stages import Stage
 from tracker.times import Instant
@@ -35,11 +36,22 @@ class ScoringRules(Input):
     qualification_threshold: Points = 100
 
 
+def _mailbox(text: str) -> str:
+    _, bracket, address = text.rpartition("<")
+    if bracket and not address.endswith(">"):
+        raise ValueError("is not an address such as Mia <mia@example.com>")
+    email_address(address.removesuffix(">"))
+    return text
+
+
+Mailbox = Annotated[Line, AfterValidator(_mailbox)]
+
+
 class Sender(Input):
     """Who a product's mail comes from: `Name <mail@host>`."""
 
-    from_: Annotated[Line, Field(alias="from")]
-    reply_to: Line | None = None
+    from_: Annotated[Mailbox, Field(alias="from")]
+    reply_to: Mailbox | None = None
 
 
 class ProductConfig(Input):

@@ -1,4 +1,5 @@
 const PATIENCE = 8000; // ms until a silent connection counts as dead
+const FINAL = new Set([400, 404, 413, 415, 422]); // answers that stay the same however often one asks
 const POLL = 3000; // ms between two looks where web sockets do not get through
 
 /**
@@ -13,6 +14,7 @@ class Wire {
     Object.assign(this, { base, product, memory, on });
     this.misses = 0;
     this.http = false;
+    this.stumbles = new Map();
   }
 
   start() {
@@ -122,9 +124,16 @@ class Wire {
   }
 
   error({ id, status, detail, retry_after: wait }) {
-    if (wait) setTimeout(() => this.again(id), wait * 1000);
+    if (wait && !this.hopeless(id, status)) setTimeout(() => this.again(id), wait * 1000);
     else if (id) this.refuse(id, detail);
     else if (status === 422 && !this.greeted) this.fail(detail);
+  }
+
+  /** Whether the server has stumbled over a message so often that it will again. */
+  hopeless(id, status) {
+    if (status !== 500) return false;
+    this.stumbles.set(id, (this.stumbles.get(id) || 0) + 1);
+    return this.stumbles.get(id) >= 3;
   }
 
   /** Repeat what the server could not take just then. */
@@ -198,7 +207,7 @@ class Wire {
       this.memory.write({ visitor: answer.body.visitor, token: answer.body.token });
       this.sent(message.id, messages.length ? messages[0].at : undefined);
       messages.forEach((line) => this.on.line(line));
-    } else if (answer.status >= 400 && answer.status < 500 && answer.status !== 429) {
+    } else if (this.hopeless(message.id, answer.status) || FINAL.has(answer.status)) {
       this.refuse(message.id, answer.body.detail);
     } else {
       return false; // the next look tries again

@@ -10,6 +10,9 @@ from typing import Any, TypeAlias
 import pytest
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType
 
+from channels.chat_frames import SocketQuery
+from channels.chat_hub import MOST
+from channels.chat_socket import BACKLOG, ChatSocket
 from channels.ports import Line
 from channels.webchat import widget_script
 from tests.fakes import Clock
@@ -221,6 +224,38 @@ async def test_another_visitor_hears_nothing_of_it(http: ClientSession) -> None:
         await other.socket.send_json({"type": "message", "id": "n1", "text": "ho"})
         frames = [await other.socket.receive_json(timeout=TIMEOUT) for _ in range(3)]
     assert [frame.get("text") for frame in frames] == [None, None, "You said: ho"]
+
+
+async def test_the_oldest_of_too_many_tabs_closes(http: ClientSession) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        first = await stack.enter_async_context(tab(http))
+        for _ in range(MOST):
+            await stack.enter_async_context(tab(http, **first.known))
+        assert (await first.socket.receive(timeout=TIMEOUT)).data == 1001
+
+
+async def test_a_slow_reader_is_let_go_and_nobody_waits(served: Served) -> None:
+    """It finds what it missed in the history when it is back."""
+    socket = ChatSocket(served.server.chat, None, SocketQuery())
+    for n in range(BACKLOG + 1):
+        socket.push({"type": "message", "id": n})
+    assert socket.ends
+
+
+async def test_what_goes_wrong_on_our_side_is_told_without_details(
+    http: ClientSession, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise RuntimeError("a secret")
+
+    async with tab(http) as visitor:
+        with monkeypatch.context() as broken:
+            broken.setattr(served.engine, "handle", fail)
+            await visitor.socket.send_json({"type": "message", "id": "m1", "text": "hi"})
+            error = await visitor.next("error")
+        assert (error["status"], error["id"], error["retry_after"]) == (500, "m1", 5)
+        assert "secret" not in error["detail"]
+        assert (await visitor.say("hi", "m1"))["text"] == "You said: hi"
 
 
 async def test_a_human_is_heard_in_every_tab(http: ClientSession, served: Served) -> None:

@@ -179,7 +179,7 @@ async def test_the_description_is_true(api: Api, tmp_path: Path) -> None:
         "--header", f"Authorization: Bearer {key}",
         "--checks", CHECKS,
         "--phases", "coverage,fuzzing",
-        "--max-examples", os.environ.get("LEADLINE_TEST_FUZZ", "3"),
+        "--max-examples", os.environ.get("LEADLINE_TEST_FUZZ", "2"),
         "--seed", "20261122",
         "--generation-database", "none",
         "--no-color",
