@@ -125,7 +125,7 @@ def _long_life() -> None:
 def _say_hello(settings: Settings, arguments: argparse.Namespace, *, products: list[str]) -> None:
     base = settings.public_url or f"http://{arguments.host}:{arguments.port}"
     lines = ["Leadline is ready", f"  API docs  {base}/docs"]
-    lines += [f"  Product   {base}/products/{product}" for product in products]
+    lines += [f"  Chat      {base}/chat?product={product}" for product in products]
     path = settings.data / KEY_FILE
     if path.exists() and path.read_text().strip() == settings.api_key:
         lines.append(f"  API key   {settings.api_key}  (kept in {path})")
