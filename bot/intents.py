@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from bot.softmax import Floats, Rows, fit
+from bot.softmax import Floats, Rows, code, fit
 from bot.words import stem
 
 # How much each kind of feature counts: words, pairs, stems, letters, lists, and the form of the message.
@@ -72,22 +72,15 @@ class IntentModel:
 def train(examples: Sequence[tuple[list[str], str]]) -> IntentModel:
     """Fit a model to (features, intent) pairs. Rare intents count for more than their share of the examples."""
     names = tuple(sorted({intent for _, intent in examples}))
-    counts: dict[str, int] = {}
-    for seen, _ in examples:
-        for name in seen:
-            counts[name] = counts.get(name, 0) + 1
     # What only one example has cannot be weighed against anything, unless there are hardly any examples.
-    least = 2 if len(examples) >= _FEW else 1
-    index = {name: row for row, name in enumerate(name for name, count in counts.items() if count >= least)}
-    kinds = np.array([_KINDS[name[0]] for name in index], dtype=np.float32)
-    often = np.array([counts[name] for name in index], dtype=np.float32)
-    scales = kinds * (1.0 + np.log(np.float32(len(examples)) / often))
-    kept = [([index[name] for name in seen if name in index], intent) for seen, intent in examples]
-    kept = [(row, intent) for row, intent in kept if row]
-    if not kept:
+    coded = code([seen for seen, _ in examples], 2 if len(examples) >= _FEW else 1)
+    kinds = np.array([_KINDS[name[0]] for name in coded.index], dtype=np.float32)
+    scales = (kinds * (1.0 + np.log(max(len(examples), 1) / coded.counts))).astype(np.float32)
+    known = coded.lengths > 0
+    if not known.any():
         return IntentModel(names, {}, scales, np.zeros((0, len(names)), dtype=np.float32))
     places = {name: place for place, name in enumerate(names)}
-    targets = np.array([places[intent] for _, intent in kept], dtype=np.intp)
+    targets = np.array([places[intent] for _, intent in examples], dtype=np.intp)[known]
     costs = (1.0 / np.sqrt(np.bincount(targets, minlength=len(names))))[targets].astype(np.float32)
-    rows = Rows([row for row, _ in kept], len(index), scales)
-    return IntentModel(names, index, scales, fit(rows, targets, len(names), costs, _RIDGE, _STEPS))
+    rows = Rows(coded.columns, coded.lengths[known], len(coded.index), scales)
+    return IntentModel(names, coded.index, scales, fit(rows, targets, len(names), costs, _RIDGE, _STEPS))

@@ -5,36 +5,59 @@ that the scores and the gradient are each one gather and one segmented sum.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
+Places = NDArray[np.intp]
 _MEMORY = 7
 
 
-class Rows:
-    """Sparse rows: `columns[i]` are the columns of row i that are set, `values[i]` what they hold."""
+class Coded(NamedTuple):
+    """Names turned into columns: `index` says which, `counts` how often each is set, `columns` and `lengths` the rows."""
 
-    def __init__(self, columns: Sequence[Sequence[int]], width: int, scales: Floats | None = None):
-        """Columns of one row are different from each other. With `scales` a row is scaled by column, then to length 1.
+    index: dict[str, int]
+    counts: Places
+    columns: Places
+    lengths: Places
+
+
+def code(seen: Sequence[Sequence[str]], least: int) -> Coded:
+    """Give every name that at least `least` rows have a column; rows may end up empty."""
+    found: dict[str, int] = {}
+    flat = np.fromiter((found.setdefault(name, len(found)) for names in seen for name in names), dtype=np.intp)
+    lengths = np.fromiter(map(len, seen), dtype=np.intp, count=len(seen))
+    counts = np.bincount(flat, minlength=len(found))
+    kept = counts >= least
+    place = np.cumsum(kept) - 1
+    still = kept[flat]
+    row = np.repeat(np.arange(len(seen)), lengths)
+    index = {name: int(place[number]) for name, number in found.items() if kept[number]}
+    return Coded(index, counts[kept], place[flat[still]], np.bincount(row[still], minlength=len(seen)))
+
+
+class Rows:
+    """Sparse rows: row i has the next `lengths[i]` of `columns`, all different; what they hold is in `values`."""
+
+    def __init__(self, columns: Places, lengths: Places, width: int, scales: Floats | None = None):
+        """With `scales` (by column) a row is scaled, then brought to length 1; else it holds ones.
 
         Raises: ValueError: a row is empty.
         """
-        lengths = np.array([len(row) for row in columns], dtype=np.intp)
         if not lengths.all():
             raise ValueError("a row has no columns")
-        self.width = width
-        self.columns = np.fromiter((c for row in columns for c in row), dtype=np.int32, count=int(lengths.sum()))
+        self.width, self.columns = width, columns
         self.starts = np.concatenate(([0], np.cumsum(lengths)[:-1]))
-        self.values = np.ones(len(self.columns), dtype=np.float32) if scales is None else scales[self.columns]
+        self.values = np.ones(len(columns), dtype=np.float32) if scales is None else scales[columns]
         if scales is not None:
             norms = np.sqrt(np.add.reduceat(self.values**2, self.starts))
             self.values = (self.values / np.repeat(norms, lengths)).astype(np.float32)
-        order = np.argsort(self.columns, kind="stable")
-        self.by_column = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)[order]
+        order = np.argsort(columns, kind="stable")
+        self.by_column = np.repeat(np.arange(len(lengths)), lengths)[order]
         self.column_values = self.values[order]
-        self.used, self.column_starts = np.unique(self.columns[order], return_index=True)
+        self.used, self.column_starts = np.unique(columns[order], return_index=True)
 
     def scores(self, weights: Floats) -> Floats:
         """Return rows × weights."""
@@ -58,7 +81,7 @@ def shares(scores: Floats) -> Floats:
     return powers
 
 
-def fit(rows: Rows, targets: NDArray[np.intp], classes: int, costs: Floats, ridge: float, steps: int) -> Floats:
+def fit(rows: Rows, targets: Places, classes: int, costs: Floats, ridge: float, steps: int) -> Floats:
     """Return weights (columns × classes) that minimise the costs' mean log loss plus `ridge` × squared weights.
 
     Args: costs: how much each row counts. steps: iterations at most; a loose fit generalises as well as a tight one.

@@ -5,10 +5,8 @@ surroundings that are learnt and not the names.
 """
 
 import re
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from itertools import chain
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from random import Random
 
 import numpy as np
@@ -16,10 +14,11 @@ import numpy as np
 from bot import vocabulary
 from bot.nlu_files import Example, Span
 from bot.patterns import Found
-from bot.softmax import Floats, Rows, fit, shares
+from bot.softmax import Floats, Rows, code, fit, shares
 from bot.words import Token, tokens
 
 LEARNT = ("person_name", "company", "job_title", "industry", "product")
+_FORMS = frozenset(("email", "phone", "budget", "company_size", "timeline"))
 _LABELS = ("", *LEARNT)
 _TITLE_LABEL = _LABELS.index("job_title")
 _NAME_LABEL = _LABELS.index("person_name")
@@ -44,23 +43,23 @@ class Lists:
 
 @dataclass(frozen=True, slots=True)
 class Tagger:
-    """`index` maps what is seen around a word to a row of `weights`; row 0 is empty. `follows` is label to label."""
+    """`index` maps what is seen around a word to a row of `weights`. `follows` is label to label."""
 
-    index: dict[str, int] = field(default_factory=lambda: {"": 0})
-    weights: Floats = field(default_factory=lambda: np.zeros((1, len(_LABELS)), dtype=np.float32))
+    index: dict[str, int] = field(default_factory=dict)
+    weights: Floats = field(default_factory=lambda: np.zeros((0, len(_LABELS)), dtype=np.float32))
     follows: Floats = field(default_factory=lambda: np.zeros((len(_LABELS), len(_LABELS)), dtype=np.float32))
     lists: Lists = Lists()
 
     def tag(self, text: str, parts: Sequence[Token], known: Sequence[Found]) -> list[tuple[Found, float]]:
         """Return entities with their probabilities; words inside `known` are left alone."""
-        if not parts or len(self.index) == 1:
+        if not parts or not self.index:
             return []
         kinds = _kinds(parts, known)
         rows: list[int] = []
         starts: list[int] = []
         for names in _surroundings(parts, kinds, self.lists):
             starts.append(len(rows))
-            rows += [self.index[name] for name in names if name in self.index] or [0]
+            rows += [self.index[name] for name in names if name in self.index]
         scores = np.add.reduceat(self.weights[rows], starts, axis=0)
         if not scores.argmax(axis=1).any():
             return []
@@ -241,27 +240,30 @@ def _drop_doubtful_names(labels: list[int], parts: Sequence[Token], lists: Lists
             labels[place:end] = [0] * len(run)
 
 
-def train(examples: Sequence[Example], lists: Lists, find: Callable[[str], list[Found]]) -> Tagger:
-    """Fit a tagger to the spans of `examples`; without any it finds nothing."""
-    if not any(span.entity in LEARNT for example in examples for span in example.spans):
+Read = tuple[Example, Sequence[Token], Sequence[Found]]
+
+
+def train(read: Sequence[Read], lists: Lists) -> Tagger:
+    """Fit a tagger to the spans of examples; without any it finds nothing.
+
+    Args: read: each example with its tokens and the entities of known form in it.
+    """
+    if not any(span.entity in LEARNT for example, _, _ in read for span in example.spans):
         return Tagger(lists=lists)
     seen: list[list[str]] = []
     labels: list[int] = []
     pairs = np.full((len(_LABELS), len(_LABELS)), 0.5)
-    for example in _more(examples, lists):
-        parts = tokens(example.text)
+    for example, parts, found in _more(read, lists):
         if parts:
-            seen += _surroundings(parts, _kinds(parts, find(example.text)), lists)
+            seen += _surroundings(parts, _kinds(parts, found), lists)
             here = [_label(token, example.spans) for token in parts]
             np.add.at(pairs, ([0, *here[:-1]], here), 1.0)
             labels += here
-    counts = Counter(chain.from_iterable(seen))
-    index = {"": 0} | {name: row for row, name in enumerate((n for n, c in counts.items() if c > 1), start=1)}
-    rows = Rows([[index[name] for name in names if name in index] for names in seen], len(index))
-    targets = np.array(labels, dtype=np.intp)
-    weights = fit(rows, targets, len(_LABELS), np.ones(len(labels), dtype=np.float32), _RIDGE, _STEPS)
+    coded = code(seen, 2)
+    rows = Rows(coded.columns, coded.lengths, len(coded.index))
+    weights = fit(rows, np.array(labels), len(_LABELS), np.ones(len(labels), dtype=np.float32), _RIDGE, _STEPS)
     follows = np.log(pairs / pairs.sum(axis=1, keepdims=True) / (pairs.sum(axis=0) / pairs.sum()))
-    return Tagger(index, weights, (np.clip(follows, -3.0, 3.0) * 0.5).astype(np.float32), lists)
+    return Tagger(coded.index, weights, (np.clip(follows, -3.0, 3.0) * 0.5).astype(np.float32), lists)
 
 
 def _label(token: Token, spans: Sequence[Span]) -> int:
@@ -269,32 +271,33 @@ def _label(token: Token, spans: Sequence[Span]) -> int:
     return _LABELS.index(next(inside, ""))
 
 
-def _more(examples: Sequence[Example], lists: Lists) -> list[Example]:
-    """Return the examples and, for each with a name in it, some with other names, every other one in lower case."""
+def _more(read: Sequence[Read], lists: Lists) -> Iterator[Read]:
+    """Yield the examples and, for each with a name in it, some with other names, every other one in lower case."""
     random = Random(5)  # noqa: S311 - variety, not secrecy; the same files must give the same weights
     pools: dict[str, list[str]] = {entity: [] for entity in LEARNT}
-    for example in examples:
+    for example, _, _ in read:
         for span in example.spans:
             if span.entity in pools:
                 pools[span.entity].append(example.text[span.start : span.end])
     names = sorted(lists.first_names)
     pools["industry"] += list(lists.industry_phrases)
     pools["product"] += vocabulary.PRODUCTS
-    shown = []
-    for place, example in enumerate(examples):
-        learnt = [span for span in example.spans if span.entity in LEARNT]
-        if learnt or place % 2 == 0:
-            shown.append(example if learnt or place % 4 else _capital(example))
+    for place, (example, parts, found) in enumerate(read):
+        learnt = any(span.entity in LEARNT for span in example.spans)
+        if learnt:
+            yield example, parts, found
+        elif place % 2 == 0:
+            # Those without names stand for all the rest of what people say; some of them begin with a capital.
+            yield example, parts if place % 4 else _capital(parts), found
         for turn in range(_VARIANTS if learnt else 0):
             changed = _changed(example, pools, names, random)
-            shown.append(
-                Example(changed.text.lower(), changed.intent, changed.spans) if turn % 2 else _capital(changed)
-            )
-    return shown
+            text = changed.text.lower() if turn % 2 else changed.text[:1].upper() + changed.text[1:]
+            yield changed, tokens(text), [Found(s.start, s.end, s.entity) for s in changed.spans if s.entity in _FORMS]
 
 
-def _capital(example: Example) -> Example:
-    return Example(example.text[:1].upper() + example.text[1:], example.intent, example.spans)
+def _capital(parts: Sequence[Token]) -> Sequence[Token]:
+    first = parts[0]
+    return [replace(first, text=first.text[:1].upper() + first.text[1:]), *parts[1:]]
 
 
 def _changed(example: Example, pools: dict[str, list[str]], names: Sequence[str], random: Random) -> Example:

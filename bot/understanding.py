@@ -19,7 +19,9 @@ from bot.words import Speller, Token, plain, tokens
 FALLBACK = "nlu_fallback"
 _LONGEST = 2000
 _ANSWER = "inform"
-_PULL = 1.6
+# How much likelier an answer is after a question, in log-odds, and how much more so when it holds what was asked for.
+_PULL, _FITTING = 3.0, 1.5
+_ENTITY = {"full_name": "person_name"}
 _ODDS = 0.3
 _ANYWHERE = frozenset(("email", "phone", "company_size", "budget"))
 _NAMES = ("industry", "first_name")
@@ -82,7 +84,8 @@ class Understanding:
             words[:] = map(speller.correct, words)
         known = intents.frequent(words for _, words, _, _ in read)
         model = cls._learn(read, phrases, known)
-        names = tagger.train(data.examples, _lists(data), patterns.find)
+        named = [(example, parts, found) for example, _, parts, found in read]
+        names = tagger.train(named, _lists(data, named))
         return cls(
             model,
             names,
@@ -124,7 +127,8 @@ class Understanding:
         seen = intents.features(words, [*self.phrases.hits(words), *_marks(found), *named], "?" in shown, self.frequent)
         logits = self.model.scores(seen)
         if asked:
-            logits = self._expecting(logits, words, found, "?" in shown)
+            answers = any(item.entity == _ENTITY.get(asked, asked) for item in (*found, *(item for item, _ in learnt)))
+            logits = self._expecting(logits, words, "?" in shown, answers)
         odds = shares(logits)
         ranking = self._ranking(odds)
         entities = self._entities(shown, found, learnt, odds)
@@ -139,11 +143,11 @@ class Understanding:
         first = _ANSWER if answering and _ANSWER in self.model.names else FALLBACK
         return [(first, 1.0 - ranking[0][1]), *((name, share) for name, share in ranking if name != first)]
 
-    def _expecting(self, logits: Floats, words: Sequence[str], found: Sequence[Found], asks: bool) -> Floats:
-        """Lean towards an answer, the more so the less the message looks like a question of its own."""
+    def _expecting(self, logits: Floats, words: Sequence[str], asks: bool, answers: bool) -> Floats:
+        """Lean towards an answer, unless the message is a question; more so if what was asked for is in it."""
         leaning = logits.copy()
         if _ANSWER in self.model.names:
-            pull = _PULL + (0.8 if found else 0.0) - (_PULL if _is_question(words, asks) else 0.0)
+            pull = (0.0 if _is_question(words, asks) else _PULL) + (_FITTING if answers else 0.0)
             leaning[self.model.names.index(_ANSWER)] += np.float32(pull)
         return leaning
 
@@ -199,7 +203,8 @@ def _read(text: str) -> tuple[list[str], list[Token], list[Found]]:
             words += plain(token.lower)
         elif not words or words[-1] != f"#{inside.entity}":
             words.append(f"#{inside.entity}")
-    if parts and all(token.text.isupper() for token in parts if token.text.isalpha()) and len(parts) < 3:
+    letters = "".join(token.text for token in parts if token.text.isalpha())
+    if letters.isupper() and len(parts) < 3:
         words.append("#capitals")
     return _without_greeting([word for word in words if word != "?"]), parts, found
 
@@ -232,13 +237,13 @@ def _marks(found: Iterable[Found]) -> list[str]:
     return [f"#{item.entity}" for item in found]
 
 
-def _lists(data: NluData) -> Lists:
+def _lists(data: NluData, read: Iterable[tagger.Read]) -> Lists:
     """Return the word lists that the tagger looks at; common words are those that several examples have."""
     industries = tuple(phrase.lower() for phrase in data.lookups.get("industry", ()))
     names = frozenset(name.lower() for name in data.lookups.get("first_name", ()))
     counts: dict[str, int] = {}
-    for example in data.examples:
-        for token in tokens(example.text):
+    for example, parts, _ in read:
+        for token in parts:
             if not any(span.start <= token.start < span.end for span in example.spans):
                 counts[token.lower] = counts.get(token.lower, 0) + 1
     listed = (tokens(phrase) for name, phrases in data.lookups.items() if name not in _NAMES for phrase in phrases)

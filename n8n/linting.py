@@ -29,6 +29,8 @@ TRIGGERS = {"errorTrigger", "executeWorkflowTrigger", "manualTrigger", "schedule
 READING = {"GET", "HEAD"}
 LEFT_OPEN = re.compile(r"@@.*?@@|\$env\b|process\.env\b")
 
+LONGEST_ID = 16  # with a longer one n8n 2.41.1 runs a workflow, but takes it for one that was never saved
+
 Node = Mapping[str, Any]
 
 
@@ -51,6 +53,8 @@ def _settings(workflow: Mapping[str, Any]) -> Iterator[str]:
     settings = workflow.get("settings", {})
     if not str(workflow.get("name")).startswith("Leadline: "):
         yield "its name does not begin with Leadline"
+    if len(workflow.get("id", "")) > LONGEST_ID:
+        yield f"its id has more than {LONGEST_ID} characters: n8n would not keep the cursor"
     if settings.get("executionOrder") != "v1":
         yield "the execution order is not v1"
     if not _is_positive(settings.get("executionTimeout")):

@@ -131,7 +131,7 @@ async def test_a_mail_that_is_to_come_again_is_sent_then(store: Store, clock: Cl
         await rig.quiet()
         assert (await rig.stored(id)).status is State.DUE
         assert mailbox.mails == []
-        clock.forward(seconds=60)
+        clock.forward(seconds=120)
         await rig.quiet()
         await sender.close()
     sent = await rig.stored(id)
@@ -193,7 +193,7 @@ async def test_mail_waits_for_a_server_that_is_down(store: Store, clock: Clock, 
     assert waiting.status is State.DUE
     assert "cannot be reached" in (waiting.attempts[0].error or "")
     async with serve_mail(mailbox, port=unused_port):
-        clock.forward(seconds=60)
+        clock.forward(seconds=120)
         await rig.quiet()
         await sender.close()
     assert (await rig.stored(id)).status is State.SENT
@@ -358,7 +358,7 @@ async def test_a_server_that_dies_under_the_pool(store: Store, clock: Clock, wil
     await rig.quiet()
     assert {(await rig.stored(id)).status for id in second} == {State.DUE}
     await wilful.start(port)
-    clock.forward(seconds=60)
+    clock.forward(seconds=120)
     await rig.quiet()
     assert {(await rig.stored(id)).status for id in first + second} == {State.SENT}
     taken = Counter(str(parsed(text)["Message-ID"]) for text in wilful.taken)
@@ -396,7 +396,7 @@ async def test_a_server_that_never_answers_makes_nothing_uncertain(
     assert len(under_way) == 12
     assert max(under_way) <= channels.email.CONNECTIONS
     assert {(await rig.stored(id)).status for id in ids} == {State.DUE}
-    clock.forward(seconds=60)
+    clock.forward(seconds=120)
     await rig.quiet()
     assert len(wilful.taken) == 12
 

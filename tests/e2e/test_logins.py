@@ -23,9 +23,7 @@ async def review(api: Api, kind: str = "quarantine") -> list[dict[str, Any]]:
 )
 async def test_a_login_may_come_alone_or_in_company(api: Api, wrapped: Any) -> None:
     """One event, an array or a batch: the same answer, and a lead with the login's words on it."""
-    sent = login(
-        email="Dana@Example.com", name="Dana", organization_name="Acme", feature_usage=["a"], job_title="CTO"
-    )
+    sent = login(email="Dana@Example.com", name="Dana", organization_name="Acme", feature_usage=["a"], job_title="CTO")
     reply = await api.post("/events/logins", wrapped(sent))
     assert reply.status == 202
     (result,) = reply.body["results"]
