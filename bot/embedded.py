@@ -338,4 +338,10 @@ def _answered(talk: Conversation, start: State) -> Iterable[Answered]:
     for slot in questions:
         value = talk.slots.get(slot)
         if value is not None and value != start.slots.get(slot) and value != talk.turn.known.get(slot):
-            yield Answered(slot, talk.raw.get(slot, talk.turn.text), value)
+            yield Answered(slot, talk.raw.get(slot, _words_for(talk, slot)), value)
+
+
+def _words_for(talk: Conversation, slot: str) -> Json:
+    """Return what was said about a slot that no mapping filled: an entity that could have, else the whole text."""
+    entities = {mapping.entity for mapping in talk.domain.slots[slot].mappings}
+    return next((entity.value for entity in talk.parse.entities if entity.entity in entities), talk.turn.text)

@@ -75,7 +75,7 @@ def train(examples: Sequence[tuple[list[str], str]]) -> IntentModel:
     # What only one example has cannot be weighed against anything, unless there are hardly any examples.
     coded = code([seen for seen, _ in examples], 2 if len(examples) >= _FEW else 1)
     kinds = np.array([_KINDS[name[0]] for name in coded.index], dtype=np.float32)
-    scales = (kinds * (1.0 + np.log(max(len(examples), 1) / coded.counts))).astype(np.float32)
+    scales = (kinds * (1.0 + np.log(max(len(examples), 1) / coded.often))).astype(np.float32)
     known = coded.lengths > 0
     if not known.any():
         return IntentModel(names, {}, scales, np.zeros((0, len(names)), dtype=np.float32))

@@ -5,7 +5,7 @@ that the scores and the gradient are each one gather and one segmented sum.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +15,12 @@ Places = NDArray[np.intp]
 _MEMORY = 7
 
 
-class Coded(NamedTuple):
-    """Names turned into columns: `index` says which, `counts` how often each is set, `columns` and `lengths` the rows."""
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """Names turned into columns: `index` says which, `often` in how many rows; `columns` and `lengths` are the rows."""
 
     index: dict[str, int]
-    counts: Places
+    often: Places
     columns: Places
     lengths: Places
 

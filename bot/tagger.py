@@ -26,7 +26,7 @@ _TITLE = re.compile(r"[ah]+(?:oa+(?:na+)?)?")
 _INTRODUCTIONS = frozenset(("is", "i'm", "im", "am", "me", "by", "name's", ":", "named", "it's", "this", "actually"))
 _LEADS = re.compile(r"^(?:i['’]?m|the|an?|my|our|dr|mr|ms|mrs|it['’]s|is|at|from|of|for)\b\.?\s+", re.IGNORECASE)
 _TAILS = re.compile(r"\s+(?:of|at|for|in|the|and|an?|from|with|here)$", re.IGNORECASE)
-_VARIANTS = 2
+_VARIANTS = 1
 _RIDGE = 2e-6
 _STEPS = 14
 
@@ -291,7 +291,7 @@ def _more(read: Sequence[Read], lists: Lists) -> Iterator[Read]:
             yield example, parts if place % 4 else _capital(parts), found
         for turn in range(_VARIANTS if learnt else 0):
             changed = _changed(example, pools, names, random)
-            text = changed.text.lower() if turn % 2 else changed.text[:1].upper() + changed.text[1:]
+            text = changed.text.lower() if (place + turn) % 2 else changed.text[:1].upper() + changed.text[1:]
             yield changed, tokens(text), [Found(s.start, s.end, s.entity) for s in changed.spans if s.entity in _FORMS]
 
 

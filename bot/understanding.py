@@ -134,9 +134,13 @@ class Understanding:
         entities = self._entities(shown, found, learnt, odds)
         if spoken != self.language:
             ranking = [(FALLBACK, 1.0), *ranking]
-        elif _unsure(ranking, self.threshold, self.margin):
+        elif _unsure(ranking, self.threshold, self.margin) or not self._knows(words, named):
             ranking = self._doubted(ranking, answering=asked is not None and not _is_question(words, "?" in shown))
         return Parse(text, ranking[0][0], ranking[0][1], tuple(ranking), entities, spoken)
+
+    def _knows(self, words: Sequence[str], named: Sequence[str]) -> bool:
+        """Whether any word was seen in training, or the message is a name; letters alone are a guess."""
+        return bool(named) or any(f"w{word}" in self.model.index for word in words)
 
     def _doubted(self, ranking: list[tuple[str, float]], *, answering: bool) -> list[tuple[str, float]]:
         """Return the ranking of a message that is like none: an answer if one was due, else not understood."""

@@ -123,7 +123,7 @@ class Speller:
     def of(cls, words: Iterable[str], listed: Iterable[str] = ()) -> "Speller":
         """Return a speller of `listed` words and of `words` that stand there more than once, as a slip would not."""
         counts = Counter(words)
-        counts.update({word: 2 for word in listed})
+        counts.update(dict.fromkeys(listed, 2))
         speller = cls({w: count for w, count in counts.items() if count > 1 and w.isascii() and w.isalpha()})
         for word in speller.counts:
             if len(word) >= 4:

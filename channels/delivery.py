@@ -2,18 +2,18 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from random import Random
 
 import orjson
 import structlog
 
-from channels.deciding import Verdict, decide
-from channels.links import Tracked, track
-from channels.email import CONNECTIONS
-from channels.messages import PRIORITY, Attempt, Check, Message, write
 from channels.context import context_of
+from channels.deciding import Verdict, decide
+from channels.email import CONNECTIONS
+from channels.links import Tracked, track
+from channels.messages import PRIORITY, Attempt, Check, Message, write
 from channels.rendering import Rendered, Unrenderable, as_html, render
 from channels.retry import ATTEMPTS, retry_at
 from channels.sending import Later, Outgoing, Refused, Sender, SendOutcome, Sent, Uncertain
@@ -111,17 +111,21 @@ class Delivery:
         now = self._recorder.clock()
         verdict = decide(message, loaded.lead, loaded.person, open_channels=frozenset(self._senders), now=now)
         if verdict.outcome == "skip":
-            return await self._skip(found, verdict.checks)
-        if verdict.outcome == "hold":
-            held = message.moved(
-                State.HELD, at=instant(now), decision=verdict.checks, due_at=later(now, seconds=HOLD_SECONDS)
-            )
-            return await self._store.commit(write(found, held))
+            await self._skip(found, verdict.checks)
+        elif verdict.outcome == "hold":
+            until = later(now, seconds=HOLD_SECONDS)
+            held = message.moved(State.HELD, at=instant(now), decision=verdict.checks, due_at=until)
+            await self._store.commit(write(found, held))
+        else:
+            await self._go(found, message, loaded, verdict)
+
+    async def _go(self, found: Document, message: Message, loaded: Loaded, verdict: Verdict) -> None:
         try:
             tracked = await self._rendered(found.id, message, loaded)
         except Unrenderable as error:
-            return await self._unrenderable(found, verdict, error)
-        await self._send(found, message, loaded, verdict, tracked)
+            await self._unrenderable(found, verdict, error)
+        else:
+            await self._send(found, message, loaded, verdict, tracked)
 
     async def _rendered(self, id: str, message: Message, loaded: Loaded) -> Tracked:
         """Return what is sent; a mail's links are tracked. Raises: Unrenderable."""
@@ -136,7 +140,8 @@ class Delivery:
         """Raises: Unrenderable."""
         if message.template_id is None:
             text = message.text or ""
-            return Rendered(loaded.config.config.name, text, as_html(text) if message.channel is Channel.EMAIL else None)
+            html = as_html(text) if message.channel is Channel.EMAIL else None
+            return Rendered(loaded.config.config.name, text, html)
         content = await self._templates.content(message.template_id, message.channel, message.product_id)
         if content is None:
             raise Unrenderable(Fault("template_id", f"there is no {message.channel} template {message.template_id!r}"))
@@ -190,7 +195,8 @@ class Delivery:
             case Refused(bounced=True) if message.channel is Channel.EMAIL:
                 metadata = {"message_id": id, "error": outcome.error}
                 bounce = Happening("leadline", f"{id}:bounce", EventType.EMAIL_BOUNCE, message.channel, at, metadata)
-                await self._recorder.event(message.lead_id, bounce, effect=self._end(id, State.DEAD, outcome.error, lease))
+                end = self._end(id, State.DEAD, outcome.error, lease)
+                await self._recorder.event(message.lead_id, bounce, effect=end)
             case Uncertain():
                 await self._recorder.settle(message.lead_id, self._end(id, State.UNCERTAIN, outcome.error, lease))
             case Later() | Refused():
@@ -205,14 +211,16 @@ class Delivery:
             attempt = Attempt(at=at, outcome="sent")
             if current.status not in {State.SENDING, State.UNCERTAIN}:  # a callback was faster and said more
                 return Effect([write(found, current.but(provider_id=outcome.provider_id))], [Settled(id, "sent")])
+            attempts = (*current.attempts, attempt)
             sent = current.moved(
-                State.SENT, at=at, attempts=(*current.attempts, attempt), provider_id=outcome.provider_id, lease_until=None
+                State.SENT, at=at, attempts=attempts, provider_id=outcome.provider_id, lease_until=None
             )
             return Effect([write(found, sent)], [Settled(id, "sent")])
 
         event_type = SENT.get(message.channel)
         if event_type is None:
-            return await self._recorder.settle(message.lead_id, effect)
+            await self._recorder.settle(message.lead_id, effect)
+            return
         metadata = {"message_id": id, "template_id": message.template_id}
         happening = Happening("leadline", f"{id}:sent", event_type, message.channel, at, metadata)
         await self._recorder.event(message.lead_id, happening, effect=effect)
@@ -225,9 +233,7 @@ class Delivery:
             if not _is_of(message, lease):
                 return Decision(None)
             attempts = (*message.attempts, Attempt(at=instant(now), outcome="retry", error=outcome.error))
-            due_at = retry_at(
-                len(attempts), now=now, random=self._random, base=self._retry_base, after=outcome.after
-            )
+            due_at = retry_at(len(attempts), now=now, random=self._random, base=self._retry_base, after=outcome.after)
             moved = message.moved(State.DUE, at=instant(now), attempts=attempts, due_at=due_at, lease_until=None)
             return Decision(None, [write(found, moved)])
 

@@ -29,9 +29,7 @@ class OutboxSender:
     def _write(self, outgoing: Outgoing) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         if self._channel is Channel.EMAIL:
-            (self._folder / f"{outgoing.message_id}.eml").write_bytes(
-                compose(outgoing, sender=self._sender).as_bytes()
-            )
+            (self._folder / f"{outgoing.message_id}.eml").write_bytes(compose(outgoing, sender=self._sender).as_bytes())
             return
         told = {"message_id": outgoing.message_id, "channel": self._channel, "to": outgoing.to}
         told["text"] = outgoing.content.text

@@ -30,11 +30,13 @@ def _range(*bounds: int) -> range:
 class _Sandbox(ImmutableSandboxedEnvironment):
     """Templates come from people: they reach nothing but what they are given, and cannot ask for endless work."""
 
-    intercepted_binops = frozenset({"*", "**"})
+    intercepted_binops = frozenset({"*", "**", "%"})
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         if operator == "**":
             raise SecurityError("powers are not allowed")
+        if operator == "%" and isinstance(left, str):
+            raise SecurityError("formatting with % is not allowed")
         for repeated, times in ((left, right), (right, left)):
             if isinstance(repeated, str | list | tuple) and len(repeated) * times > 2 * _LIMIT:
                 raise SecurityError("so many repeats are not allowed")
@@ -43,7 +45,9 @@ class _Sandbox(ImmutableSandboxedEnvironment):
 
 def _sandbox(*, autoescape: bool) -> _Sandbox:
     sandbox = _Sandbox(autoescape=autoescape, undefined=StrictUndefined, keep_trailing_newline=True)
-    sandbox.globals["range"] = _range
+    sandbox.globals = {"range": _range, "dict": dict}
+    for name in ("center", "format", "indent", "truncate", "wordwrap"):  # they make a text as wide as they are told
+        del sandbox.filters[name]
     return sandbox
 
 
@@ -112,7 +116,8 @@ _MISTAKES = (
     ArithmeticError,
     LookupError,
     AttributeError,
-    RecursionError,
+    AssertionError,
+    RuntimeError,
     MemoryError,
 )
 """What a template can stumble over: its author is told."""

@@ -123,11 +123,10 @@ class TemplateCatalog:
     async def content(self, template_id: str, channel: Channel, product_id: str) -> Content | None:
         """Return what a product says with this template on a channel: its own content, else the common one."""
         for template in await self._scopes(template_id, product_id):
-            version = template.contents.get(f"{channel}:{ANY}") if template else None
-            if template is not None and version is not None:
-                return await self._content(
-                    content_id(scope_id(template_id, template.product_id), f"{channel}:{ANY}", version)
-                )
+            where = _where(template, channel) if template else None
+            if template is not None and where is not None:
+                scope = scope_id(template_id, template.product_id)
+                return await self._content(content_id(scope, where, template.contents[where]))
         return None
 
     async def missing(self, wanted: Iterable[tuple[str, Channel]], product_id: str) -> set[tuple[str, Channel]]:
@@ -146,6 +145,12 @@ class TemplateCatalog:
             assert found is not None, "a template names contents that exist"
             known = self._contents[id] = msgspec.json.decode(found.body["content"], type=Content)
         return known
+
+
+def _where(template: Template, channel: Channel) -> str | None:
+    """Return which content serves a channel: that of no locale, else the first that there is."""
+    fitting = sorted(where for where in template.contents if where.startswith(f"{channel}:"))
+    return next((where for where in fitting if where == f"{channel}:{ANY}"), fitting[0] if fitting else None)
 
 
 def _packed(content: Content) -> str:

@@ -159,10 +159,12 @@ def check_signature(header: str | None, body: bytes, secret: str, now: float) ->
     """
     parts = dict(part.strip().partition("=")[::2] for part in (header or "").split(","))
     sent = parts.get("t", "")
+    if not (sent.isascii() and sent.isdigit()):
+        raise Forbidden("the header X-Leadline-Signature does not say when it was made")
     expected = hmac.new(secret.encode(), f"{sent}.".encode() + body, hashlib.sha256).hexdigest()
     if not hmac.compare_digest(expected.encode(), parts.get("v1", "").encode(errors="replace")):
         raise Forbidden("the header X-Leadline-Signature does not fit the body")
-    if not sent.isdigit() or abs(now - int(sent[:15])) > SIGNATURE_SECONDS:
+    if abs(now - int(sent[:15])) > SIGNATURE_SECONDS:
         raise Forbidden("the signature is more than five minutes old")
 
 

@@ -29,7 +29,7 @@ TRIGGERS = {"errorTrigger", "executeWorkflowTrigger", "manualTrigger", "schedule
 READING = {"GET", "HEAD"}
 LEFT_OPEN = re.compile(r"@@.*?@@|\$env\b|process\.env\b")
 
-LONGEST_ID = 16  # with a longer one n8n 2.41.1 runs a workflow, but takes it for one that was never saved
+LONGEST_ID = 21  # with a longer one n8n 2.41.1 runs a workflow, but takes it for one that was never saved
 
 Node = Mapping[str, Any]
 

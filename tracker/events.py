@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from tracker.model import Document
+from tracker.stages import Stage
 from tracker.times import Instant
 
 
@@ -37,6 +38,9 @@ class Channel(StrEnum):
 
 NO_METADATA: Mapping[str, Any] = MappingProxyType({})
 
+OURS = frozenset({"leadline", "bot"})
+"""Sources of the events that this server records itself."""
+
 REPLIES = frozenset({EventType.WHATSAPP_REPLY, EventType.EMAIL_REPLY, EventType.CHATBOT_INTERACTION})
 """A person who answers is engaged, whatever the score."""
 
@@ -63,8 +67,9 @@ class Happening(NamedTuple):
 class Event(Document, frozen=True, kw_only=True):
     """One entry of the ledger. Its document id is `source:event_id`, so that it can exist only once.
 
-    Attributes: timestamp: when it happened. score_impact: thousandths of a point. metadata: JSON text. rule: the
-    scoring rule that gave the points. machine: done by a scanner or proxy, kept and worth nothing.
+    Attributes: timestamp: when it happened. score_impact: thousandths of a point. score_after, stage_after: of the
+    lead, when the event was counted. metadata: JSON text. rule: the scoring rule that gave the points. machine: done
+    by a scanner or proxy, kept and worth nothing.
     """
 
     lead_id: str
@@ -77,6 +82,8 @@ class Event(Document, frozen=True, kw_only=True):
     received_at: Instant
     metadata: str = "{}"
     score_impact: int = 0
+    score_after: int = 0
+    stage_after: Stage = Stage.USER
     rule: str = ""
     machine: bool = False
 

@@ -34,9 +34,8 @@ def fold(lead_id: str, lead: Lead, happenings: Iterable[Happening], config: Prod
     total, stage, login_days, last_login = lead.score, lead.stage, lead.login_days, lead.last_login_at
     events, changes = [], []
     for happening in happenings:
-        event = _scored(happening, lead_id, lead.product_id, config, at)
-        events.append(event)
-        total += event.score_impact
+        event = _scored(happening, lead_id, lead.product_id, config, at, before=(total, stage))
+        total = event.score_after
         if event.event_type is EventType.LOGIN:
             login_days = count_login(login_days, event.timestamp)
             last_login = max(last_login or event.timestamp, event.timestamp)
@@ -53,11 +52,22 @@ def fold(lead_id: str, lead: Lead, happenings: Iterable[Happening], config: Prod
                 )
             )
             stage = to
+        events.append(event if stage is event.stage_after else event.but(stage_after=stage))
     after = lead.but(score=total, stage=stage, updated_at=at, login_days=login_days, last_login_at=last_login)
     return Folded(after, events, changes)
 
 
-def _scored(happening: Happening, lead_id: str, product_id: str, config: ProductConfig, at: Instant) -> Event:
+def _scored(
+    happening: Happening,
+    lead_id: str,
+    product_id: str,
+    config: ProductConfig,
+    at: Instant,
+    *,
+    before: tuple[int, Stage],
+) -> Event:
+    """Return the event with its points. Args: before: score and stage of the lead."""
+    total, stage = before
     slot = happening.metadata.get("slot")
     impact, rule = score(happening.event_type, config.scoring_rules, slot=slot, machine=happening.machine)
     return Event(
@@ -71,6 +81,8 @@ def _scored(happening: Happening, lead_id: str, product_id: str, config: Product
         received_at=at,
         metadata=orjson.dumps(dict(happening.metadata)).decode() if happening.metadata else "{}",
         score_impact=impact,
+        score_after=total + impact,
+        stage_after=stage,
         rule=rule,
         machine=happening.machine,
     )

@@ -9,11 +9,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError
 
 from tracker.errors import Fault
-from tracker.events import Channel, EventType, Happening, event_key
+from tracker.events import OURS, Channel, EventType, Happening, event_key
 from tracker.identity import Key, crm_key, email_address, email_key, phone_key, phone_number
 from tracker.lead import Lead, words
 from tracker.ledger import counters, entries, fold
-from tracker.model import Input, Line, Name, PastTime, Slug
+from tracker.model import Input, Line, Name, PastTime, Slug, faults
 from tracker.person import Consent, ConsentStatus, CrmIdentity, Person
 from tracker.ports import Facts
 from tracker.product import ProductConfig, Versioned
@@ -34,6 +34,15 @@ def _zone(name: str) -> str:
 def _features(value: Any) -> Any:
     return list(value) if isinstance(value, dict) else value
 
+
+def _not_ours(source: str) -> str:
+    if source in OURS:
+        raise ValueError("is a source of this server's own events")
+    return source
+
+
+Source = Annotated[Slug, AfterValidator(_not_ours)]
+"""Where an event comes from; its ids are unique there."""
 
 Email = Annotated[str, Field(max_length=320), AfterValidator(str.strip), AfterValidator(email_address)]
 Phone = Annotated[str, Field(max_length=40), AfterValidator(phone_number)]
@@ -62,7 +71,7 @@ class Login(Input):
     trial_status: Line | None = None
     time_zone: Zone | None = None
     whatsapp_opt_in: bool | None = None
-    source: Slug = "crm"
+    source: Source = "crm"
 
     @property
     def key(self) -> str:
@@ -85,12 +94,10 @@ def read_login(record: Any, *, now: datetime) -> Read:
     try:
         return Read(Login.model_validate(record, context=context))
     except ValidationError as error:
-        errors = error.errors(include_url=False)
-    faults = tuple(Fault("/".join(map(str, e["loc"])), e["msg"]) for e in errors)
-    bad = {e["loc"][0] for e in errors if e["loc"]}
+        wrong, bad = faults(error), {e["loc"][0] for e in error.errors(include_url=False) if e["loc"]}
     if not isinstance(record, dict) or not bad.isdisjoint(REQUIRED | {"source"}):
-        return Read(None, faults)
-    return Read(Login.model_validate({k: v for k, v in record.items() if k not in bad}, context=context), faults)
+        return Read(None, wrong)
+    return Read(Login.model_validate({k: v for k, v in record.items() if k not in bad}, context=context), wrong)
 
 
 def identity_keys(login: Login) -> list[Key]:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, field_validator
 
 from tracker.events import Channel
 from tracker.identity import email_address
@@ -65,6 +65,14 @@ class ProductConfig(Input):
     nurture_after_hours: Annotated[float, Field(ge=0, le=24 * 365)] = 72
     sender: Sender | None = None
     facts: dict[Name, Line] = {}
+
+    @field_validator("nurturing_sequences")
+    @classmethod
+    def _one_sequence_a_stage(cls, sequences: tuple[Sequence, ...]) -> tuple[Sequence, ...]:
+        stages = [sequence.stage for sequence in sequences]
+        if len(set(stages)) < len(stages):
+            raise ValueError("a stage has one sequence at most")
+        return sequences
 
     def sequence(self, stage: Stage) -> Sequence | None:
         return next((s for s in self.nurturing_sequences if s.stage is stage and s.messages), None)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from tracker import consent
 from tracker.catalog import Catalog, check_version
-from tracker.errors import NotFound
+from tracker.errors import NotFound, Refused
 from tracker.events import Event, Happening
 from tracker.lead import Lead, StageChange
 from tracker.ledger import counters, entries, fold, rescored
@@ -38,8 +38,7 @@ class Recorded(NamedTuple):
     """What an event did. `duplicate`: it was in the ledger already, and this is what it did then."""
 
     duplicate: bool
-    impact: int
-    lead: Lead
+    event: Event
 
 
 class Effect(NamedTuple):
@@ -95,7 +94,7 @@ class Recorder:
     ) -> Recorded:
         """Count one event on a lead, together with what `effect` decides on the lead as it is read.
 
-        Raises: NotFound: no such lead. Whatever `effect` raises.
+        Raises: NotFound: no such lead. Refused: the id belongs to another lead's event. Whatever `effect` raises.
         """
 
         async def read() -> tuple[Loaded, Document | None, Effect]:
@@ -106,7 +105,7 @@ class Recorder:
         def decide(known: tuple[Loaded, Document | None, Effect]) -> Decision[Recorded]:
             loaded, seen, also = known
             if seen is not None:
-                return Decision(Recorded(True, seen.body["score_impact"], loaded.lead))
+                return Decision(Recorded(True, _same_lead(Event.read(seen.body), lead_id)))
             return self._counted(loaded, [happening], also)
 
         done = await run(self.store, read, decide, reactors=self.reactors, record=record)
@@ -134,7 +133,7 @@ class Recorder:
             stage_changes=folded.stage_changes,
             settled=effect.settled,
         )
-        return Decision(Recorded(False, sum(e.score_impact for e in folded.events), folded.lead), changes, [facts])
+        return Decision(Recorded(False, folded.events[-1]), changes, [facts])
 
     async def reclassify(self, event_key: str, *, machine: bool) -> Event:
         """Say whether an event was a machine's, and count it anew.
@@ -264,6 +263,13 @@ class Recorder:
         change = await run(self.store, read, decide, reactors=self.reactors)
         self.after()
         return await self.load(lead_id), change
+
+
+def _same_lead(event: Event, lead_id: str) -> Event:
+    """Raises: Refused: the source gave this id to an event of another lead."""
+    if event.lead_id != lead_id:
+        raise Refused(f"{event.source} has given the id {event.event_id!r} to an event of another lead")
+    return event
 
 
 def shown(change: StageChange) -> dict[str, object]:

@@ -20,7 +20,7 @@ class Named(Action):  # type: ignore[misc]  # rasa-sdk has no types
     def name(self) -> str:
         return self.known_as
 
-    async def run(self, dispatcher: CollectingDispatcher, tracker: Tracker, domain: Any) -> list[Event]:  # noqa: ARG002
+    async def run(self, dispatcher: CollectingDispatcher, tracker: Tracker, domain: Any) -> list[Event]:
         return await self.act(dispatcher, tracker)
 
     async def act(self, dispatcher: CollectingDispatcher, tracker: Tracker) -> list[Event]:

@@ -43,7 +43,7 @@ class ValidateSlotMappings(Named):
 
     known_as = "action_validate_slot_mappings"
 
-    async def act(self, dispatcher: CollectingDispatcher, tracker: Tracker) -> list[Event]:  # noqa: ARG002
+    async def act(self, dispatcher: CollectingDispatcher, tracker: Tracker) -> list[Event]:
         meant = intent(tracker)
         events = [] if _form_will_check(tracker) else list(_in_passing(tracker))
         if tracker.slots.get("welcomed") is not None:

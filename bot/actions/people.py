@@ -23,7 +23,7 @@ class OptOut(Named):
 
     known_as = "action_opt_out"
 
-    async def act(self, dispatcher: CollectingDispatcher, tracker: Tracker) -> list[Event]:  # noqa: ARG002
+    async def act(self, dispatcher: CollectingDispatcher, tracker: Tracker) -> list[Event]:
         dispatcher.utter_message(response="utter_opt_out")
         want(dispatcher, "opt_out")
         return [slot("offer", None)]

@@ -81,7 +81,7 @@ class DeclineHuman(Named):
 
     known_as = "action_decline_human"
 
-    async def act(self, dispatcher: CollectingDispatcher, tracker: Tracker) -> list[Event]:  # noqa: ARG002
+    async def act(self, dispatcher: CollectingDispatcher, tracker: Tracker) -> list[Event]:
         dispatcher.utter_message(response="utter_no_human")
         return [slot("offer", None)]
 

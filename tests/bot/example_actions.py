@@ -9,7 +9,7 @@ from rasa_sdk.interfaces import Action, Tracker
 CUISINES = {"caribbean", "chinese", "french", "greek", "indian", "italian", "mexican", "spanish", "thai"}
 
 
-class ValidateRestaurantForm(FormValidationAction):
+class ValidateRestaurantForm(FormValidationAction):  # type: ignore[misc]
     def name(self) -> str:
         return "validate_restaurant_form"
 
@@ -51,7 +51,7 @@ class ValidateRestaurantForm(FormValidationAction):
         return {"feedback": value}
 
 
-class Says(Action):
+class Says(Action):  # type: ignore[misc]
     """An action that says one thing, and may set slots."""
 
     def __init__(self, name: str, text: str = "", **slots: Any):
@@ -69,7 +69,7 @@ class Says(Action):
         return [{"event": "slot", "name": name, "value": value} for name, value in self.slots.items()]
 
 
-class SwitchFaq(Action):
+class SwitchFaq(Action):  # type: ignore[misc]
     def name(self) -> str:
         return "action_switch_faq"
 

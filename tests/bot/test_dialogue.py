@@ -23,7 +23,7 @@ def test_a_state_survives_json() -> None:
 
 
 def test_a_state_of_another_version_is_read() -> None:
-    """Fields we do not know are dropped, fields that are missing are empty, and nothing at all is a new conversation."""
+    """Unknown fields are dropped, missing ones are empty, and nothing at all is a new conversation."""
     assert State.from_json({"slots": {"a": 1}, "mood": "sunny", "past": None}) == State(slots={"a": 1})
     assert State.from_json(None) == State()
     assert State().to_json() == {}

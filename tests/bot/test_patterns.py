@@ -42,8 +42,8 @@ def test_words_lose_their_dress() -> None:
 
 
 def test_typos_are_corrected_towards_known_words() -> None:
-    """One slip is forgiven in a word of four letters or more; short and known words stay."""
-    speller = Speller.of(["pricing", "demo", "integration", "human"])
+    """One slip is forgiven in a word of four letters or more; what is written wrong only once is not learnt."""
+    speller = Speller.of(["prcing", "once"], listed=["pricing", "demo", "integration", "human"])
     assert [speller.correct(word) for word in ("prcing", "dmeo", "integratoin", "humann", "hum", "zebra")] == [
         *("pricing", "demo", "integration", "human", "hum", "zebra"),
     ]

@@ -21,8 +21,7 @@ def understanding(assistant: Assistant) -> Understanding:
     return assistant.understanding
 
 
-def f1(counts: tuple[int, int, int]) -> float:
-    right, extra, missed = counts
+def f1(right: int, extra: int, missed: int) -> float:
     return 2 * right / (2 * right + extra + missed) if right else 0.0
 
 
@@ -45,7 +44,7 @@ def test_intents_of_unseen_utterances(understanding: Understanding) -> None:
             counts[example.intent][2] += 1
     intents = {example.intent for example in HELD_OUT}
     assert sum(counts[intent][0] for intent in intents) / len(HELD_OUT) >= 0.93
-    assert sum(f1((*counts[intent],)) for intent in intents) / len(intents) >= 0.93
+    assert sum(f1(*counts[intent]) for intent in intents) / len(intents) >= 0.93
 
 
 def test_entities_of_unseen_utterances(understanding: Understanding) -> None:
@@ -57,7 +56,7 @@ def test_entities_of_unseen_utterances(understanding: Understanding) -> None:
         right += (wanted & found).total()
         extra += (found - wanted).total()
         missed += (wanted - found).total()
-    assert f1((right, extra, missed)) >= 0.87
+    assert f1(right, extra, missed) >= 0.87
 
 
 def test_confidence_means_something(understanding: Understanding) -> None:

@@ -24,7 +24,8 @@ function run({ workflow, start, answers = {}, static: saved = {}, steps = 500 })
     return new Function("$json", `return (${whole[1]});`)($json);
   };
 
-  const pairs = (list, $json) => Object.fromEntries((list?.parameters ?? []).map((p) => [p.name, evaluate(p.value, $json)]));
+  const pairs = (list, $json) =>
+    Object.fromEntries((list?.parameters ?? []).map((p) => [p.name, evaluate(p.value, $json)]));
 
   const reach = (name) => {
     if (!outputs.has(name)) throw new Error(`node ${name} has not run`);
@@ -37,7 +38,7 @@ function run({ workflow, start, answers = {}, static: saved = {}, steps = 500 })
       const names = ["$input", "$json", "$", "$getWorkflowStaticData", "$runIndex", "require", "process"];
       const input = { all: () => items, first: () => items[0] };
       const code = new AsyncFunction(...names, `"use strict";\n${node.parameters.jsCode}`);
-      const result = await code(input, items[0]?.json, reach, () => saved, runs.get(node.name) - 1, undefined, undefined);
+      const result = await code(input, items[0]?.json, reach, () => saved, runs.get(node.name) - 1);
       return [structuredClone(result)];
     },
     switch: async (node, items) => {
@@ -48,7 +49,8 @@ function run({ workflow, start, answers = {}, static: saved = {}, steps = 500 })
       const { method, url, headerParameters, queryParameters, jsonBody } = node.parameters;
       for (const { json } of items) {
         const body = evaluate(jsonBody, json);
-        calls.push({ node: node.name, method, url, headers: pairs(headerParameters, json), query: pairs(queryParameters, json), body });
+        const [headers, query] = [pairs(headerParameters, json), pairs(queryParameters, json)];
+        calls.push({ node: node.name, method, url, headers, query, body });
       }
       const given = answers[node.name]?.shift() ?? items.map(accept);
       return [items.map((_, i) => ({ json: given[i] ?? { error: "connect ECONNREFUSED" } }))];

@@ -64,11 +64,8 @@ def test_any_other_is_refused(header: str | None) -> None:
         check_signature(header, BODY, SECRET, NOW)
 
 
-REPORTED = pytest.mark.xfail(reason="check_signature reads `t` without checking it: 500", strict=False)
-
-
 @pytest.mark.parametrize(
-    "time", ["soon", "-5", "9" * 400, pytest.param("²", marks=REPORTED), pytest.param("\udcff", marks=REPORTED)]
+    "time", ["soon", "-5", "9" * 400, "²", "\udcff"]
 )
 def test_a_time_that_is_none_is_refused(time: str) -> None:
     """Whatever a stranger writes into the header, the answer is 403 and no error of ours."""

@@ -10,6 +10,7 @@ from tracker.contacts import Contacts, Created, LeadFields, NewLead
 from tracker.events import Channel, EventType, Happening
 from tracker.keys import Scope
 from tracker.lead import LeadView, StageChange, view
+from tracker.logins import Source as EventSource
 from tracker.model import Input, Line, Metadata, Name, Output, PastTime, Points, Slug, clean, new_id
 from tracker.reading import Filter, Source
 from tracker.recorder import Loaded, Recorded, Recorder, shown
@@ -37,7 +38,7 @@ class NewEvent(Input):
     channel: Channel
     timestamp: PastTime
     id: Name | None = None
-    source: Slug = "api"
+    source: EventSource = "api"
     metadata: Metadata = {}
 
 
@@ -120,7 +121,7 @@ class LeadRoutes:
             Route("PUT", one, write, self.update, "Merge the given fields into a lead", {200: LeadView},
                   body=LeadFields, errors=(409, 412)),
             Route("POST", one + "/events", write, self.record, "Record an engagement event",
-                  {200: EventResult, 202: EventResult}, body=NewEvent, creates=True),
+                  {200: EventResult, 202: EventResult}, body=NewEvent, creates=True, errors=(409,)),
             Route("GET", one + "/score", read, self.score, "The score, explained", {200: Score}),
             Route("POST", one + "/stage", write, self.move, "Move a lead to its next stage", {200: LeadView},
                   body=StageMove, errors=(409, 412), creates=True),
@@ -164,9 +165,9 @@ class LeadRoutes:
                 "event_id": happening.event_id,
                 "lead_id": loaded.id,
                 "duplicate": done.duplicate,
-                "score_impact": points(done.impact),
-                "engagement_score": points(done.lead.score),
-                "stage": done.lead.stage,
+                "score_impact": points(done.event.score_impact),
+                "engagement_score": points(done.event.score_after),
+                "stage": done.event.stage_after,
             }
             return Answer(200 if done.duplicate else 202, body)
 

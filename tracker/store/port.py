@@ -58,7 +58,7 @@ class Delete(NamedTuple):
 
 
 class Increment(NamedTuple):
-    """Add `by` to `value` of a counter; a first increment creates it with `labels` beside the value. Never conflicts."""
+    """Add `by` to `value` of a counter; the first one creates it, with `labels` beside the value. Never conflicts."""
 
     kind: Kind
     id: str

@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import sqlite3
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -45,9 +45,8 @@ BUSY_MS = 5000
 class SqliteStore:
     """Group commit on one connection: units that arrive while a transaction is being synced share the next one.
 
-    A group is written by a few statements, one for each kind and verb, that take their documents as one JSON object:
-    half the work of a statement for each document. Where one of them does not find what its units believed, which is
-    rare, they are undone, and the units are written one by one, each behind a savepoint, for an outcome each.
+    A group is written in one go; where a unit is refused, which is rare, all is undone and written again with a
+    savepoint for each unit, so that each has its own outcome.
 
     The statements run on the event loop, only `COMMIT` (the disk) and waiting for another process run in a thread:
     around each statement Python gives up its lock several times, and a thread waits up to `sys.getswitchinterval()`
@@ -171,11 +170,7 @@ class SqliteStore:
                 self._writer.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError:  # another process writes: wait for it, in the thread
                 await loop.run_in_executor(self._disk, self._begin_patiently)
-            together = _bundle(units)
-            if together is not None and self._apply_together(together):
-                outcomes: list[Outcome] = [None] * len(units)
-            else:
-                outcomes = self._apply(units)
+            outcomes = self._apply(units)
         except sqlite3.Error as error:
             self._undo()
             raise Unavailable(f"the database cannot be written: {error}", retry_after=5) from error
@@ -196,54 +191,46 @@ class SqliteStore:
         finally:
             self._writer.execute("PRAGMA busy_timeout=0")
 
-    def _apply_together(self, statements: "list[_Bulk]") -> bool:
-        """Return whether all was as the units believed; if not, nothing is written."""
-        execute = self._writer.execute
-        execute("SAVEPOINT together")
-        try:
-            for statement in statements:
-                if not statement.run(execute):
-                    break
-            else:
-                return True
-        except sqlite3.IntegrityError:
-            pass
-        execute("ROLLBACK TO together")
-        return False
-
     def _undo(self) -> None:
         with contextlib.suppress(sqlite3.Error):  # a closed connection refuses even to be asked
             if self._writer.in_transaction:
                 self._writer.execute("ROLLBACK")
 
     def _apply(self, units: list[Sequence[Change]]) -> list[Outcome]:
-        """Write unit by unit, each behind a savepoint; counters are summed and written once at the end."""
-        execute = self._writer.execute
-        counters: defaultdict[tuple[Kind, str], int] = defaultdict(int)
-        labels: dict[tuple[Kind, str], Increment] = {}
-        outcomes: list[Outcome] = []
-        for changes in units:
-            execute("SAVEPOINT unit")
-            try:
-                for change in changes:
-                    self._apply_one(change)
-            except (Duplicate, Stale) as error:
-                execute("ROLLBACK TO unit")
-                outcomes.append(error)
-            except _NOT_JSON as error:
-                execute("ROLLBACK TO unit")
-                outcomes.append(TypeError(f"this cannot be stored: {error}"))
-            else:
-                outcomes.append(None)
-                for change in changes:
-                    if isinstance(change, Increment):
-                        counters[change.kind, change.id] += change.by
-                        labels[change.kind, change.id] = change
-            execute("RELEASE unit")
-        for (kind, id), by in counters.items():
-            first = {**labels[kind, id].labels, "value": by}
-            execute(_SQL[kind].increment, (id, _dump(stamp(kind, first)), *_columns(kind, first), by))
+        """Write the units all at once; where one is refused, which is rare, again behind a savepoint each.
+
+        Counters are summed and written once at the end.
+        """
+        if self._try(change for changes in units for change in changes) is None:
+            outcomes: list[Outcome] = [None] * len(units)
+        else:
+            outcomes = [self._try(changes) for changes in units]
+        counters: dict[tuple[Kind, str], Body] = {}
+        for changes, outcome in zip(units, outcomes, strict=True):
+            for change in changes if outcome is None else ():
+                if isinstance(change, Increment):
+                    counter = counters.setdefault((change.kind, change.id), {**change.labels, "value": 0})
+                    counter["value"] += change.by
+        for (kind, id), first in counters.items():
+            values = (id, _dump(stamp(kind, first)), *_columns(kind, first), first["value"])
+            self._writer.execute(_SQL[kind].increment, values)
         return outcomes
+
+    def _try(self, changes: Iterable[Change]) -> Outcome:
+        """Write changes, all or none, and return what was in their way."""
+        outcome: Outcome = None
+        self._writer.execute("SAVEPOINT unit")
+        try:
+            for change in changes:
+                self._apply_one(change)
+        except (Duplicate, Stale) as conflict:
+            outcome = conflict
+        except _NOT_JSON as error:
+            outcome = TypeError(f"this cannot be stored: {error}")
+        if outcome is not None:
+            self._writer.execute("ROLLBACK TO unit")
+        self._writer.execute("RELEASE unit")
+        return outcome
 
     def _apply_one(self, change: Change) -> None:
         execute, sql = self._writer.execute, _SQL[change.kind]
@@ -284,83 +271,6 @@ class _Waiting(NamedTuple):
             self.future.set_exception(error)
 
 
-class _Bulk(NamedTuple):
-    """One verb's changes of a kind.
-
-    Attributes: statements: the second does what the first leaves. documents: JSON by id. wanted: how many documents
-    must be as they should be, None where any may be.
-    """
-
-    statements: tuple[str, ...]
-    documents: str
-    wanted: int | None
-
-    def run(self, execute: Callable[[str, Sequence[str]], sqlite3.Cursor]) -> bool:
-        """Return whether all documents were as they should be."""
-        done = 0
-        for sql in self.statements:
-            cursor = execute(sql, (self.documents,))
-            done += cursor.fetchone()[0] if sql.startswith("SELECT") else cursor.rowcount
-            if done == self.wanted:
-                return True
-        return self.wanted is None
-
-
-def _bundle(units: Iterable[Sequence[Change]]) -> list[_Bulk] | None:
-    """Return statements that write all units at once, None where that would not do the same as one by one."""
-    written: defaultdict[tuple[type[Change], Kind], dict[str, Any]] = defaultdict(dict)
-    named = 0
-    for changes in units:
-        for change in changes:
-            kind, id = change.kind, change.id
-            many = written[type(change), kind]
-            if isinstance(change, Increment):
-                if not _is_plain(kind, change.labels):
-                    return None
-                value = change.by + many[id]["value"] if id in many else change.by
-                many[id] = {**stamp(kind, change.labels), "value": value}
-                continue
-            named += 1
-            if isinstance(change, Expect | Delete):
-                many[id] = change.version
-                continue
-            if not _is_plain(kind, change.body):
-                return None
-            body = stamp(kind, change.body)
-            many[id] = body if isinstance(change, Insert) else (change.version, body)
-    if named != _documents(written):  # units meet on one
-        return None
-    try:
-        texts = [_dump(many) for many in written.values()]
-    except TypeError:
-        return None
-    if any("\\u0000" in text for text in texts):  # SQLite's JSON functions would end the string there
-        return None
-    return [
-        _Bulk(_SQL[kind].bulk[verb], text, None if verb is Increment else len(many))
-        for ((verb, kind), many), text in zip(written.items(), texts, strict=True)
-    ]
-
-
-def _documents(written: Mapping[tuple[type[Change], Kind], Mapping[str, Any]]) -> int:
-    """Return how many documents are named, other than to be counted up."""
-    ids: defaultdict[Kind, set[str]] = defaultdict(set)
-    for (verb, kind), many in written.items():
-        if verb is not Increment:
-            ids[kind].update(many)
-    return sum(map(len, ids.values()))
-
-
-def _is_plain(kind: Kind, body: Body) -> bool:
-    """Return whether SQLite's JSON functions see in every indexed field what binding its value would store."""
-    values = [body.get(name) for name in _COLUMNS[kind]]
-    return _PLAIN.issuperset(map(type, values)) or all(
-        type(value) in _PLAIN or (type(value) is int and -(2**63) <= value < 2**63) for value in values
-    )
-
-
-_PLAIN = frozenset((str, bool, float, type(None)))
-
 _NOT_JSON = (TypeError, ValueError, OverflowError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
 """What orjson and the binding of columns raise for a body that is not JSON. Its unit alone is refused."""
 
@@ -383,34 +293,6 @@ class _Statements:
             f"{self.insert} ON CONFLICT (id) DO UPDATE SET version = version + 1,"
             " body = json_set(body, '$.value', json_extract(body, '$.value') + ?)"
         )
-        self.bulk = _bulk_statements(kind)
-
-
-def _bulk_statements(kind: Kind) -> dict[type[Change], tuple[str, ...]]:
-    """Return the SQL that makes one verb's changes of a kind, given as a JSON object by id.
-
-    The values are bodies, but versions for `Expect` and `Delete`, and pairs of version and body for `Replace`.
-    """
-    names = _COLUMNS[kind]
-    many = "json_each(?) AS many"
-    insert = f"INSERT INTO {kind} SELECT key, 1, value" + "".join(f", value ->> '{name}'" for name in names)
-    news = {name: f"many.value ->> '$[1].{name}'" for name in names}
-    update = f"UPDATE {kind} SET version = version + 1, body = many.value -> '$[1]'"
-    found = f" FROM {many} WHERE {kind}.id = many.key AND {kind}.version = many.value ->> 0"
-    same = "".join(f" AND +{kind}.{name} IS {new}" for name, new in news.items())  # + keeps the planner on the id
-    sets = "".join(f", {name} = {new}" for name, new in news.items())
-    return {
-        Insert: (f"{insert} FROM {many}",),
-        # As in `replace_body`: those whose columns stay as they are first.
-        Replace: (update + found + same, update + sets + found) if names else (update + found,),
-        Expect: (f"SELECT count(*) FROM {many} JOIN {kind} ON {kind}.id = many.key AND version = many.value",),
-        Delete: (f"DELETE FROM {kind} WHERE (id, version) IN (SELECT key, value FROM {many})",),
-        Increment: (
-            f"{insert} FROM {many} WHERE true ON CONFLICT (id) DO UPDATE SET version = version + 1,"
-            " body = json_set(body, '$.value',"
-            " json_extract(body, '$.value') + json_extract(excluded.body, '$.value'))",
-        ),
-    }
 
 
 def _indexed(kind: Kind) -> tuple[str, ...]:

@@ -29,6 +29,6 @@ function finish(state) {
   if (isMore) saved.cursor = state.next;
   saved.told = state.dead.map((dead) => dead.key); // the last page is read again: its dead letters are sent once
   const report = { pages: state.pages, ...counted(state.results) };
-  if (isMore && state.pages < SETTINGS.pages_per_run) return [{ json: { step: "page", cursor: state.next, ...report } }];
-  return [{ json: { step: "done", ...report } }];
+  const goesOn = isMore && state.pages < SETTINGS.pages_per_run;
+  return [{ json: goesOn ? { step: "page", cursor: state.next, ...report } : { step: "done", ...report } }];
 }

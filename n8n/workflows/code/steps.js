@@ -3,7 +3,7 @@
 // Each workflow adds finish(state): what follows when everything was sent.
 
 const MOST_BYTES = 1_000_000;
-const TRY_AGAIN_LATER = new Set([408, 425, 429]);
+const NOT_THE_RECORDS_FAULT = new Set([401, 403, 404, 405, 408, 425, 429]); // a wrong key or address, or too early
 
 /** The same content has the same key, so that a repeat gets the answer of the first. */
 const keyOf = (body) => `n8n-${sha256(JSON.stringify(body))}`;
@@ -40,7 +40,8 @@ function batches(entries) {
 
 /** Put a record among the dead letters. No execution id: a repeat must be the same letter. */
 function bury(state, index, record, error, node) {
-  const letter = { workflow: SETTINGS.workflow, node, record: shown(record), error: `${error}`.slice(0, 2000).toWellFormed() };
+  const told = `${error}`.slice(0, 2000).toWellFormed();
+  const letter = { workflow: SETTINGS.workflow, node, record: shown(record), error: told };
   const id = isObject(record) && typeof record.event_id === "string" ? record.event_id.slice(0, 200) : null;
   state.dead.push({ index, event_id: id, letter, key: keyOf(letter) });
 }
@@ -83,8 +84,9 @@ function afterLogins(state, answer) {
   const batch = state.queue[0];
   if (status === 202 && body?.results?.length === batch.length) {
     batch.forEach((entry, i) => { state.results[entry.index] = body.results[i]; });
-  } else if (status >= 400 && status < 500 && !TRY_AGAIN_LATER.has(status)) {
-    batch.forEach((entry) => bury(state, entry.index, entry.login, `POST /events/logins answered ${told}`, "Post logins"));
+  } else if (status >= 400 && status < 500 && !NOT_THE_RECORDS_FAULT.has(status)) {
+    const error = `POST /events/logins answered ${told}`;
+    batch.forEach((entry) => bury(state, entry.index, entry.login, error, "Post logins"));
   } else {
     return failed(`POST /events/logins: ${told}`);
   }
