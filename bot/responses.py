@@ -31,10 +31,10 @@ def _holds(value: Any, wanted: Any) -> bool:
     return bool(value == wanted)
 
 
-def choose(options: Sequence[Variation], seed: str, said: Sequence[str] = ()) -> Variation:
-    """Return one of `options`, the same for the same seed, avoiding templates in `said` where it can."""
+def choose(options: Sequence[Message], seed: str, said: Sequence[str] = ()) -> Message:
+    """Return one of `options`, the same for the same seed, and not what has just been `said` if there is another."""
     fresh = [option for option in options if option.text not in said] or options
-    return fresh[crc32(seed.encode()) % len(fresh)]
+    return fresh[crc32(seed.encode(errors="replace")) % len(fresh)]
 
 
 def fill(text: str, values: Mapping[str, Any]) -> str:

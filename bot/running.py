@@ -94,7 +94,7 @@ def utter(conversation: Conversation, name: str, slots: dict[str, Any], **values
     seed = f"{conversation.turn.sender}:{conversation.turns}:{name}"
     said = [message.text for message in conversation.said_before]
     known = dict.fromkeys(conversation.domain.slots) | slots | values
-    return paragraphs(render(choose(options, seed, said), known))
+    return paragraphs(choose([render(option, known) for option in options], seed, said))
 
 
 def spoken(conversation: Conversation, response: dict[str, Any], slots: dict[str, Any]) -> list[Message | Want]:

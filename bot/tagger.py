@@ -273,7 +273,7 @@ def _label(token: Token, spans: Sequence[Span]) -> int:
 
 def _more(read: Sequence[Read], lists: Lists) -> Iterator[Read]:
     """Yield the examples and, for each with a name in it, some with other names, every other one in lower case."""
-    random = Random(5)  # noqa: S311 - variety, not secrecy; the same files must give the same weights
+    random = Random(5)  # the same files must give the same weights
     pools: dict[str, list[str]] = {entity: [] for entity in LEARNT}
     for example, _, _ in read:
         for span in example.spans:

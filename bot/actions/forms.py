@@ -122,8 +122,9 @@ class ValidateQualificationForm(Named):
         elif not found and intent(tracker) == "correct_answer":
             _correct_last(check)
         else:
-            for name, said in found.items():
-                _answer(check, name, said)
+            # The question's own answer first: what stands beside a failed one is not believed.
+            for name in sorted(found, key=lambda name: name != question):
+                _answer(check, name, found[name])
         if question and check.slots.get(question) is not None and tracker.slots.get("failures"):
             check.slots["failures"] = None
         announce_demo(dispatcher, tracker, check.slots)
@@ -154,9 +155,11 @@ def _decline(check: _Check, name: str) -> None:
 
 
 def _is_doubtful(check: _Check, name: str) -> bool:
-    """Whether a name found beside the answer is left alone: it would replace one, or the answer is free text."""
+    """Whether a name found beside the answer is left alone: it would replace one, or may be part of the answer."""
     if name not in _BY_USE or intent(check.tracker) == "correct_answer":
         return False
+    if check.asked in check.slots and check.slots[check.asked] is None:
+        return True
     short = len(text(check.tracker).split()) <= 4
     return check.known.get(name) is not None or check.asked == "use_case" or (short and check.asked in _BY_USE)
 

@@ -35,6 +35,7 @@ class ProductAnswer(Named):
         facts = product(tracker).get("facts") or {}
         answer = next((shown(facts[name]) for name in names if facts.get(name)), "")
         if answer:
+            answer = answer if answer[-1] in ".!?…" else f"{answer}."
             dispatcher.utter_message(response=f"utter_{topic}", answer=answer)
         else:
             dispatcher.utter_message(response=f"utter_{topic}_unknown")
