@@ -286,9 +286,9 @@ def _more(read: Sequence[Read], lists: Lists) -> Iterator[Read]:
         learnt = any(span.entity in LEARNT for span in example.spans)
         if learnt:
             yield example, parts, found
-        elif place % 2 == 0:
+        elif place % 3 == 0:
             # Those without names stand for all the rest of what people say; some of them begin with a capital.
-            yield example, parts if place % 4 else _capital(parts), found
+            yield example, parts if place % 2 else _capital(parts), found
         for turn in range(_VARIANTS if learnt else 0):
             changed = _changed(example, pools, names, random)
             text = changed.text.lower() if (place + turn) % 2 else changed.text[:1].upper() + changed.text[1:]

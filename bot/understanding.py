@@ -83,8 +83,8 @@ class Understanding:
         for _, words, _, _ in read:
             words[:] = map(speller.correct, words)
         known = intents.frequent(words for _, words, _, _ in read)
-        model = cls._learn(read, phrases, known)
         named = [(example, parts, found) for example, _, parts, found in read]
+        model = cls._learn(read, phrases, known)
         names = tagger.train(named, _lists(data, named))
         return cls(
             model,

@@ -1,10 +1,9 @@
 """Ingestion: logins into the ledger, each person's in one commit."""
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Sequence
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
 
 from tracker.catalog import Catalog
 from tracker.identity import Key, match
@@ -38,7 +37,7 @@ Who = tuple[str, str]
 
 
 class Ingestion:
-    """Counts logins in groups: those of all requests that the event loop has taken in since the last group.
+    """Counts logins in groups, one after the other: those of all requests that came while the last one was being kept.
 
     Deciding many in one go and committing them together costs half of what each alone would. Remembers the people
     whose logins came lately, since most logins are of people just seen: what is remembered may be old, but the versions
@@ -57,64 +56,38 @@ class Ingestion:
         self.store, self.clock = store, clock
         self._catalog, self._reactors, self._after = catalog, reactors, after
         self._people: OrderedDict[Who, KnownPerson] = OrderedDict()
-        self._under_way: dict[Who, asyncio.Future[None]] = {}
-        self._waiting: list[_Request] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._waiting: deque[_Request] = deque()
+        self._pump: asyncio.Task[None] | None = None
 
     async def record(self, logins: Sequence[Login]) -> list[LoginResult]:
         """Count logins; the results are in the order given."""
         if not logins:
             return []
         request = _Request(logins)
-        if not self._waiting:
-            self._start(self._count_waiting())
         self._waiting.append(request)
+        if self._pump is None or self._pump.done():
+            self._pump = asyncio.create_task(self._work())
         results = await request.answer
         self._after()
         return results
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _count_waiting(self) -> None:
-        """Count what waits; a person whose logins are under way waits for them: they would only meet on the lead."""
-        ready: dict[Who, _Share] = {}
-        count = 0
-        while self._waiting and count < TOGETHER:
-            request = self._waiting.pop(0)
-            count += len(request.logins)
-            for index, login in enumerate(request.logins):
-                who = (login.source, login.crm_user_id)
-                share = ready.get(who)
-                if share is None:
-                    share = ready[who] = _Share(who)
-                share.logins.append(login)
-                share.places.append((request, index))
-        if self._waiting:
-            self._start(self._count_waiting())
-        for who in ready.keys() & self._under_way.keys():
-            self._start(self._count_in_turn(ready.pop(who)))
-        await self._count(list(ready.values()))
-
-    async def _count_in_turn(self, share: "_Share") -> None:
-        while turn := self._under_way.get(share.who):
-            await turn
-        await self._count([share])
-
-    async def _count(self, shares: "Sequence[_Share]") -> None:
-        """Count the logins of several people, of whom none has any under way."""
-        turn = asyncio.get_running_loop().create_future()
-        for share in shares:
-            self._under_way[share.who] = turn
-        try:
-            if alone := await self._together(shares):
+    async def _work(self) -> None:
+        """Count group after group until nothing waits: what comes while one is being kept makes up the next."""
+        while self._waiting:
+            shares: dict[Who, _Share] = {}
+            count = 0
+            while self._waiting and count < TOGETHER:
+                request = self._waiting.popleft()
+                count += len(request.logins)
+                for index, login in enumerate(request.logins):
+                    who = (login.source, login.crm_user_id)
+                    share = shares.get(who)
+                    if share is None:
+                        share = shares[who] = _Share(who)
+                    share.logins.append(login)
+                    share.places.append((request, index))
+            if alone := await self._together(list(shares.values())):
                 await asyncio.gather(*map(self._alone, alone))
-        finally:
-            for share in shares:
-                del self._under_way[share.who]
-            turn.set_result(None)
 
     async def _together(self, shares: "Sequence[_Share]") -> "list[_Share]":
         """Decide and commit in one go, and return the shares that have to be counted alone."""
