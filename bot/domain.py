@@ -4,7 +4,7 @@ Reads the supported subset of Rasa's `domain.yml` and refuses the rest with file
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bot.listed import listed
@@ -74,9 +74,12 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Form:
+    """`shared` are mappings that several of its slots have: only the slot that is asked for is filled by them."""
+
     name: str
     required: tuple[str, ...]
     ignored_intents: frozenset[str] = frozenset()
+    shared: tuple[SlotMapping, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,7 @@ def read_domain(*files: Table) -> Domain:
         session |= settings
     slots.setdefault(REQUESTED_SLOT, Slot(REQUESTED_SLOT, "text", influences=False))
     _check_forms(files, forms, slots)
+    forms = {name: replace(form, shared=_shared(form, slots)) for name, form in forms.items()}
     return Domain(
         intents,
         frozenset(entities),
@@ -278,6 +282,11 @@ def _variation(name: str, table: Table) -> Variation:
             item.refuse("unsupported: a response's condition has type slot", "type")
         conditions.append((str(item["name"]), plain(item.get("value"))))
     return Variation(table["text"], tuple(buttons), tuple(conditions), table.get("channel"))
+
+
+def _shared(form: Form, slots: Mapping[str, Slot]) -> tuple[SlotMapping, ...]:
+    mappings = [mapping for name in form.required for mapping in slots[name].mappings]
+    return tuple(mapping for place, mapping in enumerate(mappings) if mapping in mappings[:place])
 
 
 def _check_forms(files: tuple[Table, ...], forms: Mapping[str, Form], slots: Mapping[str, Slot]) -> None:

@@ -75,12 +75,7 @@ def _ambiguous(conversation: Conversation, slot: Slot, mapping: SlotMapping) -> 
     form = conversation.domain.forms.get(conversation.loop or "")
     if form is None or slot.name not in form.required or conversation.slots.get(REQUESTED_SLOT) == slot.name:
         return False
-    return not _is_unique(conversation.domain, form, mapping)
-
-
-def _is_unique(domain: Domain, form: Form, mapping: SlotMapping) -> bool:
-    same = [m for name in form.required for m in domain.slots[name].mappings if m == mapping]
-    return len(same) == 1
+    return mapping in form.shared
 
 
 def next_slot(form: Form, slots: dict[str, Any]) -> str | None:

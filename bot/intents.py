@@ -13,10 +13,10 @@ from bot.words import stem
 # How much each kind of feature counts: words, pairs, stems, letters, lists, and the form of the message.
 _KINDS = {"w": 1.0, "b": 0.8, "s": 0.6, "c": 0.4, "l": 1.0, "n": 0.6}
 _RIDGE = 8e-6
-_STEPS = 10
+_STEPS = 11
 
 
-_FREQUENT = 12
+_FREQUENT = 20
 _FEW = 200
 
 

@@ -1,7 +1,6 @@
 """Runs rasa-sdk actions in this process, and turns what they return into messages, wants and events."""
 
-from collections.abc import Iterable, Sequence
-from copy import deepcopy
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rasa_sdk.executor import ActionExecutor
@@ -56,18 +55,25 @@ def tracker_json(conversation: Conversation, slots: dict[str, Any], events: Sequ
     facts = {"product": turn.product, "known": turn.known, "products": turn.products, "now": turn.now.isoformat()}
     message = conversation.parse.to_json() | {"metadata": facts | {"channel": turn.channel} | dict(turn.metadata)}
     loop = {"name": conversation.loop, "rejected": conversation.rejected} if conversation.loop else {}
-    return deepcopy(
-        {
-            "sender_id": turn.sender,
-            "slots": {name: slots.get(name) for name in conversation.domain.slots} | slots,
-            "latest_message": message,
-            "events": [*earlier_events(conversation), *conversation.events, *events],
-            "paused": False,
-            "followup_action": conversation.followup,
-            "active_loop": loop,
-            "latest_action_name": conversation.action,
-        }
-    )
+    return {
+        "sender_id": turn.sender,
+        "slots": copied({name: slots.get(name) for name in conversation.domain.slots} | slots),
+        "latest_message": copied(message),
+        "events": copied([*earlier_events(conversation), *conversation.events, *events]),
+        "paused": False,
+        "followup_action": conversation.followup,
+        "active_loop": loop,
+        "latest_action_name": conversation.action,
+    }
+
+
+def copied(value: Any) -> Any:
+    """Return a copy of JSON that shares nothing with it; several times as fast as `copy.deepcopy`."""
+    if isinstance(value, Mapping):
+        return {key: copied(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [copied(item) for item in value]
+    return value
 
 
 def earlier_events(conversation: Conversation) -> list[Event]:

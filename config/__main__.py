@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from config import commands
+from config import commands, n8n_commands
 from config.settings import WrongSettings, load
 from tracker.errors import LeadlineError
 
@@ -76,6 +76,7 @@ def parser() -> argparse.ArgumentParser:
         "events", "Write the ledger as CSV to standard output.", "leadline export events > events.csv", export
     )
     events.set_defaults(run=commands.export_events)
+    n8n_commands.add(sub, command)
     return main
 
 

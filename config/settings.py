@@ -64,6 +64,9 @@ class Settings(BaseSettings):
     retry_base_seconds: Annotated[float, Field(gt=0, le=3600)] = 30
     provider_timeout: Annotated[float, Field(gt=0, le=600)] = 15
     default_product: str | None = None
+    crm_url: Annotated[str, AfterValidator(_http_url)] | None = None
+    crm_token: str | None = None
+    n8n_webhook_token: Annotated[str, Field(min_length=16)] | None = None
     log: Literal["json", "text"] = "text"
 
     @classmethod

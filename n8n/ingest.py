@@ -12,9 +12,10 @@ from tracker.errors import Fault, Forbidden, Invalid
 from tracker.ingestion import Ingestion
 from tracker.keys import Scope
 from tracker.logins import Login, LoginResult, Read, read_login
-from tracker.model import Input, Lines, Name, Output, new_id
+from tracker.model import Input, Lines, Name, Output
 from tracker.review import ReviewKind, content_id, told
 from tracker.store.port import Duplicate, Insert
+from tracker.store.schema import Kind
 from tracker.times import instant
 from tracker.web import Answer, Call, Route
 
@@ -130,12 +131,16 @@ class IngestRoutes:
         where = f"{given.workflow} / {given.node}" if given.node else given.workflow
         if given.execution_id:
             where += f" (execution {given.execution_id})"
-        id = new_id()
+        id = content_id(ReviewKind.DEAD_LETTER, [where, given.record, given.error])
         at = instant(self._now())
         item = review.item(ReviewKind.DEAD_LETTER, reason=where, error=given.error, input=given.record, at=at, id=id)
         answer = Answer(202, {"review_id": id})
         record = call.remember(lambda _: answer)
-        await self._store.commit(item, *([record(None)] if record else []))
+        try:
+            await self._store.commit(item, *([record(None)] if record else []))
+        except Duplicate as error:
+            if error.kind is not Kind.REVIEW:
+                raise
         return answer
 
 
