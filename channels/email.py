@@ -160,9 +160,7 @@ class SmtpSender:
         await client.connect()
         return client
 
-    async def _deliver(
-        self, client: SMTP, sender: str, to: str, raw: bytes, *, start: float
-    ) -> SendOutcome | None:
+    async def _deliver(self, client: SMTP, sender: str, to: str, raw: bytes, *, start: float) -> SendOutcome | None:
         """Run one mail transaction; None when the server took the mail.
 
         Until the text of the mail goes out, whatever fails has sent nothing.
