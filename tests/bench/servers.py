@@ -70,7 +70,7 @@ def leadline(**environment: str) -> Iterator[int]:
 
 def call(port: int, method: str, path: str, body: Any = None) -> Any:
     """Raises: urllib.error.HTTPError."""
-    request = urllib.request.Request(  # noqa: S310 - our own loopback address
+    request = urllib.request.Request(
         f"http://127.0.0.1:{port}{path}",
         method=method,
         data=None if body is None else json.dumps(body).encode(),
