@@ -57,7 +57,7 @@ def tracker_json(conversation: Conversation, slots: dict[str, Any], events: Sequ
     """
     turn = conversation.turn
     facts = {"product": turn.product, "known": turn.known, "products": turn.products, "now": turn.now.isoformat()}
-    message = conversation.parse.to_json() | {"metadata": facts | {"channel": turn.channel} | dict(turn.metadata)}
+    message = conversation.parse.to_json() | {"metadata": dict(turn.metadata) | facts | {"channel": turn.channel}}
     loop = {"name": conversation.loop, "rejected": conversation.rejected} if conversation.loop else {}
     return {
         "sender_id": turn.sender,

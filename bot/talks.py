@@ -222,7 +222,9 @@ def _happenings(turn_id: str, inbound: Inbound, reply: Reply, at: Instant) -> Se
 
 
 def known_slots(person: Person) -> dict[str, Any]:
-    """What is known of a person before a question is asked."""
+    """What the CRM knows of a person before a question is asked. What was said here is in the conversation itself."""
+    if not person.crm:
+        return {}
     values = {slot: getattr(person, name) for slot, name in ANSWERS_OF_PERSON.items()}
     values |= {slot: person.demographics.get(name) for slot, name in ANSWERS_OF_DEMOGRAPHICS.items()}
     return {slot: value for slot, value in values.items() if value}
