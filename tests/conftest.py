@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
@@ -213,3 +214,10 @@ async def any_store(open_any: Opener) -> AsyncIterator[Store]:
     store = await open_any()
     yield store
     await store.close()
+
+
+@pytest.fixture(autouse=True)
+def _logs_are_nobodys() -> Iterator[None]:
+    """A command run in process points the logs at its own standard error, which is closed when the test is over."""
+    yield
+    structlog.reset_defaults()
