@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from bot.actions import all_actions
-from bot.assistant_files import Assistant
 from bot.dialogue import Parse, Reply, State, Turn
-from bot.embedded import EmbeddedEngine
+
+if TYPE_CHECKING:
+    from bot.embedded import EmbeddedEngine
 
 
 class TrainedEngine:
@@ -29,11 +30,16 @@ class TrainedEngine:
     async def slots(self) -> Sequence[str]:
         return list((await self._engine()).assistant.domain.slots)
 
-    async def _engine(self) -> EmbeddedEngine:
+    async def _engine(self) -> "EmbeddedEngine":
         self.prepare()
         assert self._ready is not None
         return await asyncio.shield(self._ready)
 
 
-def _make() -> EmbeddedEngine:
+def _make() -> "EmbeddedEngine":
+    # Imported here, in the thread: rasa-sdk and numpy take a second, and nothing else waits for them.
+    from bot.actions import all_actions
+    from bot.assistant_files import Assistant
+    from bot.embedded import EmbeddedEngine
+
     return EmbeddedEngine(Assistant.load(), all_actions())
