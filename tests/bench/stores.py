@@ -25,16 +25,16 @@ LEAD = {"product_id": "bench", "stage": "User", "person_id": "p", "score": 5}
 COUNTER = {"day": "2026-01-01", "product_id": "bench", "metric": "events.login"}
 
 
-async def _rate(unit: Callable[[int], Awaitable[None]], first: int) -> float:
-    """Units per second, some at once."""
+async def _rate(unit: Callable[[int, int], Awaitable[None]], first: int) -> float:
+    """Units per second, some at once; each worker has a counter of its own, so that no two meet."""
     numbers = iter(range(first, first + UNITS))
 
-    async def worker() -> None:
+    async def worker(lane: int) -> None:
         for number in numbers:
-            await unit(number)
+            await unit(number, lane)
 
     start = time.perf_counter()
-    await asyncio.gather(*(worker() for _ in range(AT_ONCE)))
+    await asyncio.gather(*(worker(lane) for lane in range(AT_ONCE)))
     return UNITS / (time.perf_counter() - start)
 
 
@@ -49,17 +49,17 @@ async def _measure(url: str) -> str:
     for kind in ("lead_events", "counters"):
         await raw.create_collection(kind)
 
-    async def ours(number: int) -> None:
+    async def ours(number: int, lane: int) -> None:
         lead = number % LEADS
         version, versions[lead] = versions[lead], versions[lead] + 1
         await store.commit(
             Insert(Kind.LEAD_EVENTS, f"crm:e{number}", EVENT),
             Replace(Kind.LEADS, f"l{lead}", version, LEAD),
-            Increment(Kind.COUNTERS, f"day:bench:login:{number % AT_ONCE}", 1, COUNTER),
+            Increment(Kind.COUNTERS, f"day:bench:login:{lane}", 1, COUNTER),
         )
 
-    async def peer(number: int) -> None:
-        lead, counter = f"l{number % LEADS}", f"day:bench:login:{number % AT_ONCE}"
+    async def peer(number: int, lane: int) -> None:
+        lead, counter = f"l{number % LEADS}", f"day:bench:login:{lane}"
         change = {"$inc": {"value": 1, "version": 1}, "$setOnInsert": COUNTER}
         session = await client.start_session()
         async with session, session.start_transaction(ReadConcern("snapshot"), WriteConcern("majority", j=True)):

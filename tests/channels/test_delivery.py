@@ -515,7 +515,7 @@ async def test_a_mistake_of_ours_costs_the_others_nothing(store: Store, clock: C
     await rig.furnish()
     lead_id = await rig.login()
     first = await rig.message(lead_id)
-    rest = [await rig.message(lead_id) for _ in range(9)]
+    rest = [await rig.message(await rig.login(f"u{n}")) for n in range(2, 11)]
     await rig.quiet()
     assert [(await rig.stored(id)).status for id in rest] == [State.SENT] * 9
     clock.forward(seconds=26)
