@@ -87,8 +87,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = load(data=arguments.data)
         return int(arguments.run(settings, arguments))
     except WrongSettings as error:
-        for fault in error.faults or [error]:
-            print(f"leadline: {fault if fault is error else ': '.join(fault)}", file=sys.stderr)  # type: ignore[arg-type]
+        told = [": ".join(fault) for fault in error.faults] or [error.detail]
+        print("\n".join(f"leadline: {line}" for line in told), file=sys.stderr)
         return 2
     except LeadlineError as error:
         print(f"leadline: {error.detail}", file=sys.stderr)

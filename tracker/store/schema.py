@@ -17,7 +17,6 @@ class Kind(StrEnum):
     PERSONS = "persons"
     PERSON_KEYS = "person_keys"  # id: an identity key, such as email:dana@example.com
     LEADS = "leads"
-    LEAD_KEYS = "lead_keys"  # id: product:person
     LEAD_WORDS = "lead_words"  # id: word:lead. What a search finds
     LEAD_EVENTS = "lead_events"  # id: source:event id. The ledger
     LEAD_AUDIT = "lead_audit"
@@ -50,7 +49,6 @@ class Index:
 LEADS_ALL = Index("leads_all", Kind.LEADS, (), "id")
 LEADS_BY_PRODUCT = Index("leads_by_product", Kind.LEADS, ("product_id",), "id")
 LEADS_BY_STAGE = Index("leads_by_stage", Kind.LEADS, ("product_id", "stage"), "id")
-LEADS_BY_PERSON = Index("leads_by_person", Kind.LEADS, ("person_id",), "id")
 LEADS_BY_WORD = Index("leads_by_word", Kind.LEAD_WORDS, (), "word")
 EVENTS_ALL = Index("events_all", Kind.LEAD_EVENTS, (), "id")
 EVENTS_BY_LEAD = Index("events_by_lead", Kind.LEAD_EVENTS, ("lead_id",), "timestamp")
