@@ -1,6 +1,7 @@
 # Two commands matter on a fresh machine: `make run` and `make test`. Both install what they need first.
 
 PORT ?= 8080
+SPEED ?= 3600
 ARGS ?=
 DEBIAN := chromium redis-server wrk
 
@@ -96,8 +97,12 @@ endef
 ##### Run
 
 .PHONY: run
-run: $(RUNTIME) ## Run the server with demo data: make run PORT=9000
-	@exec $(BIN)/leadline serve --demo --port $(PORT)
+run: $(RUNTIME) ## Run a living demo, an hour of waiting as a second: make run PORT=9000 SPEED=1
+	@exec $(BIN)/leadline serve --demo --demo-speed $(SPEED) --port $(PORT)
+
+.PHONY: screenshots
+screenshots: $(DEV) debian ## Take the pictures of the README anew, with Chromium
+	@$(BIN)/python -m tests.e2e_browser.screenshots
 
 .PHONY: bench
 bench: $(DEV) debian ## Measure throughput and latency

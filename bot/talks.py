@@ -1,62 +1,33 @@
 """Conversations in the store: a turn comes in, the engine answers, everything that follows is kept in one commit."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
 import orjson
 
-from bot.dialogue import DialogueEngine, Message, Reply, State, Turn
+from bot import effects, turns
+from bot.dialogue import Button, DialogueEngine, Message, Parse, Reply, State, Turn
+from bot.ports import Replies
+from bot.turns import Conversation, StoredTurn, conversation_id
 from tracker.errors import NotFound
-from tracker.events import Channel, EventType, Happening
+from tracker.events import Channel, Happening
 from tracker.identity import Key, email_key
-from tracker.model import Document
 from tracker.person import Person
+from tracker.product import ProductConfig
 from tracker.prospects import Acted, Met, engage
 from tracker.recorder import Recorder
-from tracker.store.port import Change, Insert, Replace
-from tracker.store.port import Document as Stored
-from tracker.store.schema import TURNS_BY_CONVERSATION, Kind
-from tracker.times import Instant, instant, moment
+from tracker.store.port import Change, Document, Insert, Replace
+from tracker.store.schema import Kind
+from tracker.times import Instant, instant
 
+WRITTEN_TO = frozenset({Channel.WHATSAPP})
+"""Channels on which answers are messages of their own; elsewhere whoever asks takes them along."""
 
-class Conversation(Document, frozen=True, kw_only=True):
-    """Attributes: state: the engine's, as JSON text. turns: inbound messages so far."""
-
-    product_id: str
-    person_id: str
-    lead_id: str
-    state: str
-    turns: int
-    updated_at: Instant
-
-
-class StoredTurn(Document, frozen=True, kw_only=True):
-    """One inbound message and what became of it; JSON texts: parse, steps, messages, slots before and after.
-
-    Attributes: inbound_id: the provider's or client's id of the message. pressed: title of the button whose payload
-    `text` is.
-    """
-
-    conversation_id: str
-    lead_id: str
-    number: int
-    at: Instant
-    text: str
-    parse: str
-    steps: str
-    messages: str
-    slots_before: str
-    slots: str
-    loop: str | None
-    inbound_id: str | None = None
-    pressed: str | None = None
-
-    @property
-    def said(self) -> list[Message]:
-        """What the assistant said."""
-        return [Message.from_json(message) for message in orjson.loads(self.messages)]
+_CHOICE = re.compile(r"\s*(\d{1,2})\s*[.)]?\s*")
 
 
 class Inbound(NamedTuple):
@@ -84,19 +55,32 @@ class _Repeated(Exception):
         self.turn = turn
 
 
-ANSWERS_OF_PERSON = {"full_name": "name", "email": "email"}
-ANSWERS_OF_DEMOGRAPHICS = {
-    "company": "company",
-    "company_size": "company_size",
-    "job_title": "job_title",
-    "industry": "industry",
-}
-DECLINED = "declined"
+class _Switched(Exception):
+    """The prospect named another product: the turn belongs to the lead there. `before`: what it was about."""
+
+    def __init__(self, product_id: str, before: ProductConfig):
+        super().__init__(product_id)
+        self.product_id, self.before = product_id, before
+
+
+class _Heard(NamedTuple):
+    """A turn that was answered and is not stored yet.
+
+    Attributes: found: the conversation as stored. state: before the turn. text: as the engine took it.
+    """
+
+    found: Document | None
+    number: int
+    state: State
+    text: str
+    reply: Reply
+    at: Instant
 
 
 class Talks:
-    def __init__(self, recorder: Recorder, engine: DialogueEngine):
-        self._recorder, self._store, self._engine = recorder, recorder.store, engine
+    def __init__(self, recorder: Recorder, engine: DialogueEngine, replies: Replies):
+        """Args: replies: takes the answers on channels that are written to."""
+        self._recorder, self._store, self._engine, self._replies = recorder, recorder.store, engine, replies
         self._in_turn: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def answer(self, inbound: Inbound) -> list[Message]:
@@ -106,6 +90,8 @@ class Talks:
     async def take(self, inbound: Inbound) -> StoredTurn:
         """Answer one message; messages of one sender are handled in the order in which they came.
 
+        While a person holds the thread the engine is not asked: the turn is kept without an answer.
+
         Returns: the turn; for an id that was taken before, the turn of that time.
         Raises: Invalid: no such product.
         """
@@ -113,170 +99,181 @@ class Talks:
         lock = self._in_turn.setdefault(id, asyncio.Lock())
         try:
             async with lock:
-                turn = await engage(
-                    self._recorder, inbound.keys, inbound.product_id, lambda met: self._turn(id, inbound, met)
-                )
+                return await self._take(id, inbound)
         except _Repeated as repeated:
             return repeated.turn
+
+    async def _take(self, id: str, inbound: Inbound) -> StoredTurn:
+        (found,) = await self._store.get(Kind.CONVERSATIONS, id)
+        named = inbound.product_id
+        product_id = Conversation.read(found.body).subject(named) if found else named
+        try:
+            turn = await self._engage(id, inbound, product_id)
+        except _Switched as switched:
+            turn = await self._engage(id, inbound, switched.product_id, switched.before)
         assert isinstance(turn, StoredTurn)
         return turn
 
+    async def _engage(self, id: str, inbound: Inbound, product_id: str, before: ProductConfig | None = None) -> object:
+        async def act(met: Met) -> Acted:
+            heard = await self._hear(id, inbound, met, before)
+            return self._acted(id, inbound, met, heard, switches=before is not None)
+
+        return await engage(self._recorder, inbound.keys, product_id, act)
+
     async def turns(self, sender: str, *, since: Instant | None = None, limit: int = 100) -> list[StoredTurn]:
         """Return the newest turns of a sender, oldest first. Args: since: none from before."""
-        id = conversation_id(sender)
-        page = await self._store.find(TURNS_BY_CONVERSATION, id, low=since, reverse=True, limit=limit)
-        return sorted((StoredTurn.read(document.body) for document in page.items), key=lambda turn: turn.number)
+        return await turns.newest(self._store, sender, since=since, limit=limit)
 
-    async def _turn(self, id: str, inbound: Inbound, met: Met) -> Acted:
+    async def tracker(self, sender: str, slot_names: Sequence[str]) -> dict[str, Any]:
+        """Return a conversation as Rasa's tracker shows it. Raises: NotFound."""
+        (found,) = await self._store.get(Kind.CONVERSATIONS, conversation_id(sender))
+        if found is None:
+            raise NotFound(f"there is no conversation of {sender}")
+        stored = await self.turns(sender, limit=500)
+        return turns.tracker(sender, Conversation.read(found.body), stored, slot_names)
+
+    async def _hear(self, id: str, inbound: Inbound, met: Met, before: ProductConfig | None) -> _Heard:
+        """Ask the engine. Args: before: the product that the prospect switches away from, in this very turn.
+
+        Raises: _Repeated. _Switched.
+        """
         if inbound.id is not None:
             (taken,) = await self._store.get(Kind.TURNS, _turn_id(id, inbound, 0))
             if taken is not None:
                 raise _Repeated(StoredTurn.read(taken.body))
         (found,) = await self._store.get(Kind.CONVERSATIONS, id)
-        before = Conversation.read(found.body) if found else None
-        # Another product is another conversation, but for its number of turns.
-        state = (
-            State.from_json(orjson.loads(before.state))
-            if before and before.product_id == inbound.product_id
-            else State()
-        )
-        now = self._recorder.clock()
-        config = met.config.config
-        turn = Turn(
+        config = before or met.config.config
+        conversation = Conversation.read(found.body) if found else None
+        state = conversation.state_about(config.product_id) if conversation else State()
+        text = chosen(inbound.text, state.offered) if inbound.channel in WRITTEN_TO else inbound.text
+        at = instant(self._recorder.clock())
+        if met.lead.held_by is None:
+            reply = await self._engine.handle(await self._as_turn(inbound, text, config, met.person), state)
+            to = effects.switched(reply)
+            if before is None and to not in (None, config.product_id) and await self._recorder.catalog.live(str(to)):
+                raise _Switched(str(to), config)
+        else:
+            reply = _silence(text, state)
+        return _Heard(found, conversation.turns + 1 if conversation else 1, state, text, reply, at)
+
+    async def _as_turn(self, inbound: Inbound, text: str, config: ProductConfig, person: Person) -> Turn:
+        names = await self._recorder.catalog.names()
+        return Turn(
             sender=inbound.sender,
-            text=inbound.text,
+            text=text,
             channel=inbound.channel,
-            product={"product_id": config.product_id, "name": config.name, "facts": dict(config.facts)},
-            known=known_slots(met.person),
+            product={
+                "product_id": config.product_id,
+                "name": config.name,
+                "facts": dict(config.facts),
+                "required": list(config.qualification.required),
+            },
+            known=effects.known_slots(person),
             trusted=inbound.trusted,
-            now=now,
+            now=self._recorder.clock(),
+            products={id: name for id, name in names.items() if id != config.product_id},
             metadata=inbound.metadata,
         )
-        reply = await self._engine.handle(turn, state)
-        at = instant(now)
-        number = before.turns + 1 if before else 1
-        after = Conversation(
-            product_id=inbound.product_id,
-            person_id=met.person_id,
-            lead_id=met.lead_id,
-            state=_json(reply.state.to_json()),
-            turns=number,
-            updated_at=at,
-        )
-        stored = StoredTurn(
-            conversation_id=id,
-            lead_id=met.lead_id,
-            number=number,
-            at=at,
-            text=inbound.text,
-            parse=_json(reply.parse.to_json()),
-            steps=_json([{"action": s.action, "by": s.by, "rule": s.rule} for s in reply.steps]),
-            messages=_json([message.to_json() for message in reply.messages]),
-            slots_before=_json(dict(state.slots)),
-            slots=_json(dict(reply.state.slots)),
-            loop=reply.state.loop,
-            inbound_id=inbound.id,
-            pressed=next((button.title for button in state.offered if button.payload == inbound.text), None),
-        )
-        turn_id = _turn_id(id, inbound, number)
+
+    def _acted(self, id: str, inbound: Inbound, met: Met, heard: _Heard, *, switches: bool) -> Acted:
+        """Decide what the turn comes to: everything that is kept with it."""
+        turn_id, reply, at = _turn_id(id, inbound, heard.number), heard.reply, heard.at
+        stored = _stored(id, inbound, met, heard)
         changes: list[Change] = [
-            Replace(Kind.CONVERSATIONS, id, found.version, after.body())
-            if found
-            else Insert(Kind.CONVERSATIONS, id, after.body()),
+            _kept(id, inbound, met, heard, switches=switches),
             Insert(Kind.TURNS, turn_id, stored.body()),
+            *self._written(turn_id, inbound.channel, met, reply, at),
         ]
-        happenings = list(_happenings(turn_id, inbound, reply, at))
-        person = with_answers(met.person, reply, at=at)
+        given = [*(effects.carried(reply, met.person) if switches else ()), *reply.answered]
+        person = effects.with_answers(met.person, reply.answered, at=at)
+        happenings: list[Happening] = [
+            effects.wrote(turn_id, inbound.channel, at, **_about(stored)),
+            *effects.answered(turn_id, inbound.channel, at, given),
+        ]
+        if effects.opts_out(reply):
+            person = effects.without_nurture(person, inbound.channel, at=at)
+            happenings += effects.unsubscribed(turn_id, inbound.channel, at)
         claims = [email_key(person.email)] if person.email and person.email != met.person.email else []
-        return Acted(stored, happenings, person, changes, claims)
+        return Acted(stored, happenings, person, changes, claims, effects.wish(reply), turn_id)
 
-    async def tracker(self, sender: str, slot_names: Sequence[str]) -> dict[str, Any]:
-        """Return a conversation as Rasa's tracker shows it. Raises: NotFound."""
-        id = conversation_id(sender)
-        (found,) = await self._store.get(Kind.CONVERSATIONS, id)
-        if found is None:
-            raise NotFound(f"there is no conversation of {sender}")
-        conversation = Conversation.read(found.body)
-        state = State.from_json(orjson.loads(conversation.state))
-        turns = await self.turns(sender, limit=500)
-        return {
-            "sender_id": sender,
-            "slots": dict.fromkeys(slot_names) | dict(state.slots),
-            "latest_message": orjson.loads(turns[-1].parse) if turns else None,
-            "latest_event_time": moment(conversation.updated_at).timestamp(),
-            "paused": False,
-            "events": [event for turn in turns for event in _events(turn)],
-            "active_loop": {"name": state.loop} if state.loop else {},
-        }
+    def _written(self, turn_id: str, channel: Channel, met: Met, reply: Reply, at: Instant) -> Sequence[Change]:
+        if channel not in WRITTEN_TO or not reply.messages:
+            return ()
+        return self._replies.planned(
+            turn_id,
+            lead_id=met.lead_id,
+            person_id=met.person_id,
+            product_id=met.lead.product_id,
+            channel=channel,
+            said=[(message.text, [button.title for button in message.buttons]) for message in reply.messages],
+            at=at,
+        )
 
 
-def _happenings(turn_id: str, inbound: Inbound, reply: Reply, at: Instant) -> Sequence[Happening]:
-    """What a turn means for the ledger: somebody wrote, and perhaps answered questions."""
-    wrote = EventType.WHATSAPP_REPLY if inbound.channel is Channel.WHATSAPP else EventType.CHATBOT_INTERACTION
-    happenings = [Happening("bot", turn_id, wrote, inbound.channel, at, {"intent": reply.parse.intent})]
-    for answer in reply.answered:
-        metadata = {"slot": answer.slot, "raw": answer.raw, "value": answer.value}
-        id = f"{turn_id}:{answer.slot}"
-        happenings.append(Happening("bot", id, EventType.QUALIFICATION_ANSWER, inbound.channel, at, metadata))
-    return happenings
+def chosen(text: str, offered: Iterable[Button]) -> str:
+    """Return the payload of the button that a number or a title means, where buttons were shown as a list; else the
+    text as it is."""
+    buttons = list(offered)
+    number = _CHOICE.fullmatch(text)
+    if number and 1 <= int(number[1]) <= len(buttons):
+        return buttons[int(number[1]) - 1].payload
+    said = text.strip().casefold()
+    return next((button.payload for button in buttons if button.title.casefold() == said), text)
 
 
-def known_slots(person: Person) -> dict[str, Any]:
-    """What the CRM knows of a person before a question is asked. What was said here is in the conversation itself."""
-    if not person.crm:
-        return {}
-    values = {slot: getattr(person, name) for slot, name in ANSWERS_OF_PERSON.items()}
-    values |= {slot: person.demographics.get(name) for slot, name in ANSWERS_OF_DEMOGRAPHICS.items()}
-    return {slot: value for slot, value in values.items() if value}
+def _silence(text: str, state: State) -> Reply:
+    """What the assistant says while a person holds the thread. Buttons from before are no longer meant."""
+    return Reply((), replace(state, messages=()), Parse(text, "", 0.0))
 
 
-def with_answers(person: Person, reply: Reply, *, at: Instant) -> Person:
-    """Return the person with what it said of itself. What the CRM supplied stays."""
-    answers = {a.slot: a.value for a in reply.answered if isinstance(a.value, str) and a.value != DECLINED}
-    values: dict[str, Any] = {
-        name: answers[slot] for slot, name in ANSWERS_OF_PERSON.items() if slot in answers and not _of_crm(person, name)
-    }
-    told = {
-        name: answers[slot]
-        for slot, name in ANSWERS_OF_DEMOGRAPHICS.items()
-        if slot in answers and not (person.crm and name in person.demographics)
-    }
-    return person.updated({**values, "demographics": person.demographics | told}, at=at)
+def _about(turn: StoredTurn) -> dict[str, Any]:
+    if turn.held_by is not None:
+        return {"held_by": turn.held_by}
+    return {"intent": orjson.loads(turn.parse)["intent"]["name"]}
 
 
-def _of_crm(person: Person, name: str) -> bool:
-    return bool(person.crm) and getattr(person, name) is not None
+def _stored(id: str, inbound: Inbound, met: Met, heard: _Heard) -> StoredTurn:
+    reply, state = heard.reply, heard.state
+    return StoredTurn(
+        conversation_id=id,
+        lead_id=met.lead_id,
+        number=heard.number,
+        at=heard.at,
+        text=heard.text,
+        parse=_json(reply.parse.to_json()),
+        steps=_json([{"action": s.action, "by": s.by, "rule": s.rule} for s in reply.steps]),
+        messages=_json([message.to_json() for message in reply.messages]),
+        slots_before=_json(dict(state.slots)),
+        slots=_json(dict(reply.state.slots)),
+        loop=reply.state.loop,
+        inbound_id=inbound.id,
+        pressed=next((button.title for button in state.offered if button.payload == heard.text), None),
+        held_by=met.lead.held_by,
+    )
 
 
-def _events(turn: StoredTurn) -> list[dict[str, Any]]:
-    time = moment(turn.at).timestamp()
-    user = {"event": "user", "text": turn.text, "timestamp": time, "parse_data": orjson.loads(turn.parse)}
-    actions = [
-        {"event": "action", "name": step["action"], "timestamp": time, "policy": step["by"]}
-        for step in orjson.loads(turn.steps)
-    ]
-    bot = [
-        {"event": "bot", "text": m["text"], "timestamp": time, "data": {"buttons": m.get("buttons")}}
-        for m in orjson.loads(turn.messages)
-    ]
-    return [user, *actions, *bot]
+NOT_CARRIED = frozenset({"qualified", "demo_announced"})
+"""Slots that say how far a prospect has come with one product."""
 
 
-def told(found: Stored) -> dict[str, Any]:
-    """A turn as a lead's timeline tells it."""
-    turn = StoredTurn.read(found.body)
-    parse = orjson.loads(turn.parse)
-    return {
-        "conversation_id": turn.conversation_id,
-        "text": turn.text,
-        "intent": parse["intent"],
-        "steps": orjson.loads(turn.steps),
-        "messages": orjson.loads(turn.messages),
-    }
-
-
-def conversation_id(sender: str) -> str:
-    return f"chat:{sender}"
+def _kept(id: str, inbound: Inbound, met: Met, heard: _Heard, *, switches: bool) -> Change:
+    """The change that keeps the conversation as it is after the turn."""
+    state = heard.reply.state
+    if switches:
+        slots = {name: value for name, value in state.slots.items() if name not in NOT_CARRIED}
+        state = replace(state, slots=slots)
+    after = Conversation(
+        product_id=met.lead.product_id,
+        named=inbound.product_id,
+        person_id=met.person_id,
+        lead_id=met.lead_id,
+        state=_json(state.to_json()),
+        turns=heard.number,
+        updated_at=heard.at,
+    ).body()
+    found = heard.found
+    return Replace(Kind.CONVERSATIONS, id, found.version, after) if found else Insert(Kind.CONVERSATIONS, id, after)
 
 
 def _turn_id(conversation: str, inbound: Inbound, number: int) -> str:

@@ -1,12 +1,17 @@
 """Whether a message may go now. Pure, and every check leaves its line in the decision record."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
 from channels.messages import Category, Check, Message
+from tracker.consent import UNSUBSCRIBED
 from tracker.events import Channel
 from tracker.lead import Lead
 from tracker.person import Person
+from tracker.times import instant
+
+WINDOW = timedelta(hours=24)
+"""How long after a person's last message WhatsApp takes free text."""
 
 
 class Verdict(NamedTuple):
@@ -18,9 +23,18 @@ class Verdict(NamedTuple):
 
 
 def decide(
-    message: Message, lead: Lead, person: Person, *, open_channels: frozenset[Channel], now: datetime
+    message: Message,
+    lead: Lead,
+    person: Person,
+    *,
+    open_channels: frozenset[Channel],
+    now: datetime,
+    approved: bool = False,
 ) -> Verdict:
-    """Decide on one message. The first check that does not hold decides; those behind it are not made."""
+    """Decide on one message. The first check that does not hold decides; those behind it are not made.
+
+    Args: approved: its template is one that WhatsApp has approved, so that it may go at any time.
+    """
     checks: list[Check] = []
 
     def failed(check: str, input: str, outcome: str | None) -> bool:
@@ -30,8 +44,12 @@ def decide(
     address = _address(message.channel, person)
     if failed("suppression", _told(person), _suppressed(message, person)):
         return Verdict("skip", tuple(checks))
-    if failed("consent", _consent(message.channel, person), _not_allowed(message.channel, person)):
+    if failed("consent", _consent(message.channel, person), _not_allowed(message, person)):
         return Verdict("skip", tuple(checks))
+    if message.category is Category.NURTURE and lead.held_by is not None:
+        held = "held: until it is given back"
+        checks.append(Check(check="condition", input="a person holds the thread", outcome=held))
+        return Verdict("hold", tuple(checks), address)
     if message.stage and failed("condition", f"stage is {lead.stage}", _other_stage(message, lead)):
         return Verdict("skip", tuple(checks))
     if failed("channel", str(message.channel), None if address else "skipped: no address"):
@@ -39,6 +57,9 @@ def decide(
     if message.channel not in open_channels:
         checks[-1] = checks[-1].but(outcome="held: the channel is not configured")
         return Verdict("hold", tuple(checks), address)
+    on_whatsapp = message.channel is Channel.WHATSAPP
+    if on_whatsapp and failed("window", _window(person, now), _outside(message, person, now, approved=approved)):
+        return Verdict("skip", tuple(checks))
     return Verdict("send", tuple(checks), address)
 
 
@@ -60,12 +81,40 @@ def _consent(channel: Channel, person: Person) -> str:
     return consent.status if consent else "not needed"
 
 
-def _not_allowed(channel: Channel, person: Person) -> str | None:
+def _not_allowed(message: Message, person: Person) -> str | None:
     """E-mail is allowed unless denied, WhatsApp only when granted, web chat always."""
+    channel = message.channel
     status = _consent(channel, person)
+    if status == "denied" and _confirms(message, person):
+        return None
     if status == "denied" or (channel is Channel.WHATSAPP and status != "granted"):
         return f"skipped: consent is {status}"
     return None
+
+
+def _confirms(message: Message, person: Person) -> bool:
+    """Whether the message is the answer to the opt-out itself, made in the same commit: the last word they get."""
+    denied = person.whatsapp_consent
+    of_it = message.channel is Channel.WHATSAPP and message.category is Category.REPLY
+    return of_it and denied.basis == UNSUBSCRIBED and denied.at == message.created_at
+
+
+def _window(person: Person, now: datetime) -> str:
+    seen = person.whatsapp_seen_at
+    if seen is None:
+        return "the person has not written yet"
+    return f"the person wrote at {seen}, which is {'less' if _open(person, now) else 'more'} than 24 h ago"
+
+
+def _outside(message: Message, person: Person, now: datetime, *, approved: bool) -> str | None:
+    if approved or _open(person, now):
+        return None
+    told = "the template has no content_sid" if message.template_id else "only an approved template may go"
+    return f"skipped: the window is closed, and {told}"
+
+
+def _open(person: Person, now: datetime) -> bool:
+    return person.whatsapp_seen_at is not None and person.whatsapp_seen_at > instant(now - WINDOW)
 
 
 def _other_stage(message: Message, lead: Lead) -> str | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from random import Random
 
@@ -13,23 +13,22 @@ from channels.context import context_of
 from channels.deciding import Verdict, decide
 from channels.email import CONNECTIONS
 from channels.links import Tracked, track
-from channels.messages import PRIORITY, Attempt, Check, Message, write
-from channels.rendering import Rendered, Unrenderable, as_html, render
-from channels.retry import ATTEMPTS, retry_at
-from channels.sending import Later, Outgoing, Refused, Sender, SendOutcome, Sent, Uncertain
+from channels.messages import PRIORITY, Check, Message, write
+from channels.rendering import Content, Rendered, Unrenderable, as_html, render
+from channels.sending import Outgoing, Sender
+from channels.settling import Settling, current_message
 from channels.states import State
 from channels.templates import TemplateCatalog
 from channels.tracking import Addresses
 from tracker import review
 from tracker.errors import Fault
-from tracker.events import Channel, EventType, Happening
+from tracker.events import Channel
 from tracker.ports import Settled
-from tracker.recorder import Effect, EffectOf, Loaded, Recorder
+from tracker.recorder import Effect, Loaded, Recorder
 from tracker.review import ReviewKind
 from tracker.store.port import Change, Conflict, Document, Expect, Replace, Stale, StoreError
 from tracker.store.schema import MESSAGES_DUE, MESSAGES_SENDING, Kind
-from tracker.times import Instant, instant, later
-from tracker.unit import Decision, run
+from tracker.times import instant, later
 
 log = structlog.get_logger()
 
@@ -39,11 +38,6 @@ AT_ONCE: Mapping[Channel, int] = {Channel.EMAIL: CONNECTIONS, Channel.WHATSAPP: 
 TURN = 64
 TURN_SECONDS = 1
 HOLD_SECONDS = 60
-SENT: Mapping[Channel, EventType] = {
-    Channel.EMAIL: EventType.EMAIL_SENT,
-    Channel.WHATSAPP: EventType.WHATSAPP_SENT,
-}
-"""What the ledger says of a message that went out; web chat has no such event."""
 
 
 class Delivery:
@@ -62,8 +56,8 @@ class Delivery:
         self._recorder, self._store, self._templates = recorder, recorder.store, templates
         self._senders = senders
         self._lease = provider_timeout + 10
-        self._retry_base, self._random = retry_base, random or Random()
         self._addresses = addresses
+        self.settling = Settling(recorder, retry_base=retry_base, random=random or Random())
 
     async def work(self) -> int:
         """Send what is due on every channel and return how many messages were looked at."""
@@ -77,7 +71,7 @@ class Delivery:
         loop, handled = asyncio.get_running_loop(), 0
         end = loop.time() + TURN_SECONDS
         while found := await self._next(channel):
-            await asyncio.gather(*(self._safely(message) for message in found))
+            await asyncio.gather(*(self._one_by_one(messages) for messages in _by_person(found)))
             handled += len(found)
             if loop.time() > end or handled >= TURN:
                 break
@@ -91,6 +85,11 @@ class Delivery:
             if page.items:
                 return page.items
         return []
+
+    async def _one_by_one(self, messages: Sequence[Document]) -> None:
+        """Deliver one person's messages in order, so that none overtakes another."""
+        for message in messages:
+            await self._safely(message)
 
     async def _safely(self, found: Document) -> None:
         """Deliver one message. What goes wrong costs the others nothing; the store remembers where it stands."""
@@ -109,7 +108,15 @@ class Delivery:
         message = Message.read(found.body)
         loaded = await self._recorder.load(message.lead_id)
         now = self._recorder.clock()
-        verdict = decide(message, loaded.lead, loaded.person, open_channels=frozenset(self._senders), now=now)
+        content = await self._content(message)
+        verdict = decide(
+            message,
+            loaded.lead,
+            loaded.person,
+            open_channels=frozenset(self._senders),
+            now=now,
+            approved=content is not None and content.content_sid is not None,
+        )
         if verdict.outcome == "skip":
             await self._skip(found, verdict.checks)
         elif verdict.outcome == "hold":
@@ -142,11 +149,20 @@ class Delivery:
             text = message.text or ""
             html = as_html(text) if message.channel is Channel.EMAIL else None
             return Rendered(loaded.config.config.name, text, html)
-        content = await self._templates.content(message.template_id, message.channel, message.product_id)
+        content = await self._content(message)
         if content is None:
             raise Unrenderable(Fault("template_id", f"there is no {message.channel} template {message.template_id!r}"))
         variables, url = orjson.loads(message.variables), self._addresses.unsubscribe(id)
         return render(content, context_of(loaded, variables, url, now=self._recorder.clock()))
+
+    async def try_rendering(self, id: str, message: Message) -> None:
+        """Look whether a message can be written as things are. Raises: Unrenderable."""
+        await self._rendered(id, message, await self._recorder.load(message.lead_id))
+
+    async def _content(self, message: Message) -> Content | None:
+        if message.template_id is None:
+            return None
+        return await self._templates.content(message.template_id, message.channel, message.product_id)
 
     async def _send(
         self, found: Document, message: Message, loaded: Loaded, verdict: Verdict, tracked: Tracked
@@ -160,6 +176,7 @@ class Delivery:
             decision=checks,
             lease_until=later(now, seconds=self._lease),
             links=tracked.links,
+            said=tracked.content.text if message.channel is Channel.CHATBOT and message.template_id else None,
         )
         await self._store.commit(
             write(found, sending),
@@ -174,95 +191,12 @@ class Delivery:
             sender=sender.from_ if sender else None,
             reply_to=sender.reply_to if sender else None,
             unsubscribe_url=self._addresses.unsubscribe(found.id) if message.channel is Channel.EMAIL else "",
+            lead_id=loaded.id,
+            product_id=loaded.lead.product_id,
+            author=message.author,
         )
         outcome = await self._senders[message.channel].send(outgoing)
-        await self.settle(found.id, outcome, lease=sending.lease_until)
-
-    async def settle(self, id: str, outcome: SendOutcome, *, lease: Instant | None) -> None:
-        """Keep what the provider said. That it has the mail settles an `uncertain` message too.
-
-        Args: lease: of the sending that the provider answered.
-        """
-        (found,) = await self._store.get(Kind.MESSAGES, id)
-        assert found is not None, "a message that is being sent exists"
-        message = Message.read(found.body)
-        at = instant(self._recorder.clock())
-        match outcome:
-            case Sent():
-                await self._sent(id, message, outcome)
-            case Later() if len(message.attempts) + 1 < ATTEMPTS:
-                await self._again(id, outcome, lease)
-            case Refused(bounced=True) if message.channel is Channel.EMAIL:
-                metadata = {"message_id": id, "error": outcome.error}
-                bounce = Happening("leadline", f"{id}:bounce", EventType.EMAIL_BOUNCE, message.channel, at, metadata)
-                end = self._end(id, State.DEAD, outcome.error, lease)
-                await self._recorder.event(message.lead_id, bounce, effect=end)
-            case Uncertain():
-                await self._recorder.settle(message.lead_id, self._end(id, State.UNCERTAIN, outcome.error, lease))
-            case Later() | Refused():
-                await self._recorder.settle(message.lead_id, self._end(id, State.DEAD, outcome.error, lease))
-
-    async def _sent(self, id: str, message: Message, outcome: Sent) -> None:
-        now = self._recorder.clock()
-        at = instant(now)
-
-        async def effect(_: Loaded) -> Effect:
-            found, current = await self._current(id)
-            attempt = Attempt(at=at, outcome="sent")
-            if current.status not in {State.SENDING, State.UNCERTAIN}:  # a callback was faster and said more
-                return Effect([write(found, current.but(provider_id=outcome.provider_id))], [Settled(id, "sent")])
-            attempts = (*current.attempts, attempt)
-            sent = current.moved(
-                State.SENT, at=at, attempts=attempts, provider_id=outcome.provider_id, lease_until=None
-            )
-            return Effect([write(found, sent)], [Settled(id, "sent")])
-
-        event_type = SENT.get(message.channel)
-        if event_type is None:
-            await self._recorder.settle(message.lead_id, effect)
-            return
-        metadata = {"message_id": id, "template_id": message.template_id}
-        happening = Happening("leadline", f"{id}:sent", event_type, message.channel, at, metadata)
-        await self._recorder.event(message.lead_id, happening, effect=effect)
-
-    async def _again(self, id: str, outcome: Later, lease: Instant | None) -> None:
-        now = self._recorder.clock()
-
-        def decide_retry(known: tuple[Document, Message]) -> Decision[None]:
-            found, message = known
-            if not _is_of(message, lease):
-                return Decision(None)
-            attempts = (*message.attempts, Attempt(at=instant(now), outcome="retry", error=outcome.error))
-            due_at = retry_at(len(attempts), now=now, random=self._random, base=self._retry_base, after=outcome.after)
-            moved = message.moved(State.DUE, at=instant(now), attempts=attempts, due_at=due_at, lease_until=None)
-            return Decision(None, [write(found, moved)])
-
-        await run(self._store, lambda: self._current(id), decide_retry)
-
-    def _end(self, id: str, to: State, error: str, lease: Instant | None) -> EffectOf:
-        """Return what ends a message that was not sent, or may not have been, and puts it before a person."""
-        kind = ReviewKind.UNCERTAIN if to is State.UNCERTAIN else ReviewKind.MESSAGE
-        settled = [] if to is State.UNCERTAIN else [Settled(id, "failed")]
-        at = instant(self._recorder.clock())
-
-        async def effect(loaded: Loaded) -> Effect:
-            found, message = await self._current(id)
-            if not _is_of(message, lease):
-                return Effect()
-            attempts = (*message.attempts, Attempt(at=at, outcome=str(to), error=error))
-            item = review.item(
-                kind,
-                reason=f"the {message.channel} message is {to}",
-                error=error,
-                input={"message_id": id, "template_id": message.template_id, "attempts": len(attempts)},
-                at=at,
-                lead_id=loaded.id,
-                message_id=id,
-            )
-            ended = message.moved(to, at=at, attempts=attempts, lease_until=None)
-            return Effect([write(found, ended), item], settled)
-
-        return effect
+        await self.settling.settle(found.id, outcome, lease=sending.lease_until)
 
     async def _skip(self, found: Document, checks: tuple[Check, ...], *also: Change) -> None:
         """End a message unsent. Raises: Conflict: it changed meanwhile, so that the decision no longer stands."""
@@ -270,7 +204,7 @@ class Delivery:
         lead_id = found.body["lead_id"]
 
         async def effect(_: Loaded) -> Effect:
-            current, message = await self._current(found.id)
+            current, message = await current_message(self._store, found.id)
             if current.version != found.version:
                 raise Stale(Kind.MESSAGES, found.id)
             skipped = message.moved(State.SKIPPED, at=at, decision=checks)
@@ -290,6 +224,7 @@ class Delivery:
             at=instant(self._recorder.clock()),
             lead_id=message.lead_id,
             message_id=found.id,
+            product_id=message.product_id,
         )
         await self._skip(found, (*verdict.checks, check), item)
 
@@ -301,10 +236,8 @@ class Delivery:
         return len(page.items)
 
     async def _safely_cut_off(self, found: Document) -> None:
-        error = "the process ended, or the answer was lost, while the message was being sent"
-        uncertain = self._end(found.id, State.UNCERTAIN, error, found.body["lease_until"])
         try:
-            await self._recorder.settle(found.body["lead_id"], uncertain)
+            await self.settling.cut_off(found)
         except Exception:
             log.exception("a message that was cut off stays as it is; the next look tries again", message_id=found.id)
 
@@ -319,12 +252,9 @@ class Delivery:
                 body = {**current.body, "due_at": later(self._recorder.clock(), seconds=HOLD_SECONDS)}
                 await self._store.commit(Replace(Kind.MESSAGES, current.id, current.version, body))
 
-    async def _current(self, id: str) -> tuple[Document, Message]:
-        (found,) = await self._store.get(Kind.MESSAGES, id)
-        assert found is not None, "a message that is being sent exists"
-        return found, Message.read(found.body)
 
-
-def _is_of(message: Message, lease: Instant | None) -> bool:
-    """Whether the message is still in the very sending that had this lease, not settled and not in a later one."""
-    return message.status is State.SENDING and message.lease_until == lease
+def _by_person(found: Iterable[Document]) -> Iterable[Sequence[Document]]:
+    groups: dict[str, list[Document]] = {}
+    for document in found:
+        groups.setdefault(document.body.get("person_id", document.id), []).append(document)
+    return groups.values()

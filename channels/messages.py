@@ -38,15 +38,23 @@ class Attempt(Document, frozen=True, kw_only=True):
     error: str | None = None
 
 
+REPLAYED = "replayed"
+"""The outcome of what is no attempt: a person had the message sent again."""
+
+
 class Callback(Document, frozen=True, kw_only=True):
+    """What the provider told later. Attributes: provider_id: of the sending that it is about."""
+
     at: Instant
     status: str
     error_code: str | None = None
+    provider_id: str | None = None
 
 
 class Message(Document, frozen=True, kw_only=True):
     """Attributes: stage: of the sequence that the message belongs to. variables: JSON text. waiting: whether the due
-    queue holds it. lease_until: in `sending`, when its outcome counts as unknown.
+    queue holds it. lease_until: in `sending`, when its outcome counts as unknown. author: the salesperson who wrote it.
+    said: what a template came to, kept for web chat, whose reader may come back.
     """
 
     lead_id: str
@@ -75,6 +83,28 @@ class Message(Document, frozen=True, kw_only=True):
     """Where the tracked links of the message lead, by number."""
     hits: tuple[Hit, ...] = ()
     """The last links followed."""
+    author: str | None = None
+    said: str | None = None
+
+    @property
+    def replays(self) -> int:
+        """How often a person had the message sent again."""
+        return sum(attempt.outcome == REPLAYED for attempt in self.attempts)
+
+    @property
+    def tries(self) -> int:
+        """How often it was tried since it was planned, or since a person had it sent again."""
+        outcomes = [attempt.outcome for attempt in self.attempts]
+        return outcomes[::-1].index(REPLAYED) if REPLAYED in outcomes else len(outcomes)
+
+    def mark(self, id: str, what: str) -> str:
+        """The id of an event that this sending of the message can give rise to once."""
+        return f"{id}:{what}:{self.replays}" if self.replays else f"{id}:{what}"
+
+    @property
+    def words(self) -> str:
+        """What stands in a web chat."""
+        return self.said or self.text or ""
 
     def moved(self, to: State, *, at: Instant, **changes: Any) -> "Message":
         """Return the message in state `to`. Raises: ValueError: the table does not allow it."""
@@ -115,6 +145,10 @@ def planned(
         variables=variables,
         stage=stage,
     )
+
+
+SHOWN = frozenset({State.SENT, State.DELIVERED, State.READ})
+"""States in which a message stands before its reader."""
 
 
 def write(found: Stored, message: Message) -> Change:
@@ -174,6 +208,7 @@ class CallbackView(Output):
     at: Instant
     status: str
     error_code: str | None = None
+    provider_id: str | None = None
 
 
 class MessageStatus(Output):

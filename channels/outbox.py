@@ -3,6 +3,7 @@
 import asyncio
 from email.errors import MessageError
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -31,8 +32,11 @@ class OutboxSender:
         if self._channel is Channel.EMAIL:
             (self._folder / f"{outgoing.message_id}.eml").write_bytes(compose(outgoing, sender=self._sender).as_bytes())
             return
-        told = {"message_id": outgoing.message_id, "channel": self._channel, "to": outgoing.to}
+        told: dict[str, Any] = {"message_id": outgoing.message_id, "channel": self._channel, "to": outgoing.to}
         told["text"] = outgoing.content.text
+        if outgoing.content.content_sid is not None:
+            told["content_sid"] = outgoing.content.content_sid
+            told["content_variables"] = dict(outgoing.content.content_variables)
         (self._folder / f"{outgoing.message_id}.json").write_bytes(orjson.dumps(told, option=orjson.OPT_INDENT_2))
 
     async def close(self) -> None:

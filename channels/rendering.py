@@ -61,12 +61,17 @@ class Content(Document, frozen=True, kw_only=True):
     text: str | None = None
     html: str | None = None
     variables: dict[str, Any] = {}
+    content_sid: str | None = None
 
 
 class Rendered(NamedTuple):
+    """Attributes: content_sid: of a template that the provider keeps and fills with `content_variables`."""
+
     subject: str
     text: str
     html: str | None
+    content_sid: str | None = None
+    content_variables: Mapping[str, str] = {}
 
 
 class Unrenderable(Exception):
@@ -106,7 +111,20 @@ def render(content: Content, values: Mapping[str, Any]) -> Rendered:
     subject = " ".join(_part("subject", content.subject or "", everything, autoescape=False).split())
     html = _part("html", content.html, everything, autoescape=True) if content.html else None
     text = _part("text", content.text, everything, autoescape=False) if content.text else as_text(html or "")
-    return Rendered(subject, text, html)
+    if content.content_sid is None:
+        return Rendered(subject, text, html)
+    filled = _filled(content.variables, everything, given=values.get("variables", {}))
+    return Rendered(subject, text, html, content.content_sid, filled)
+
+
+def _filled(own: Mapping[str, Any], values: Mapping[str, Any], *, given: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a provider puts into its template: what the caller gave as it is, the rest rendered.
+
+    One line each: WhatsApp takes no line breaks there.
+    """
+    words = {name: _part(f"variables/{name}", str(source), values, autoescape=False) for name, source in own.items()}
+    words |= {name: str(value) for name, value in given.items() if name in own or name.isdecimal()}
+    return {name: " ".join(text.split()) for name, text in words.items()}
 
 
 _MISTAKES = (

@@ -109,7 +109,7 @@ class ChannelRoutes:
 
     async def send(self, call: Call[NewMessage, Any]) -> Answer:
         given, id = call.body, new_id()
-        await self._check_template(given)
+        approved = await self._approved(given)
 
         def decided(loaded: Loaded) -> Decision[Answer]:
             now = self._recorder.clock()
@@ -126,7 +126,7 @@ class ChannelRoutes:
                 text=given.text,
                 variables=orjson.dumps(given.variables).decode(),
             )
-            verdict = decide(message, loaded.lead, loaded.person, open_channels=self._open, now=now)
+            verdict = decide(message, loaded.lead, loaded.person, open_channels=self._open, now=now, approved=approved)
             if verdict.outcome == "skip":
                 message = message.moved(State.SKIPPED, at=at)
             elif verdict.outcome == "hold":
@@ -140,13 +140,17 @@ class ChannelRoutes:
         self._recorder.after()
         return answer
 
-    async def _check_template(self, given: NewMessage) -> None:
+    async def _approved(self, given: NewMessage) -> bool:
+        """Whether the template is one that WhatsApp has approved. Raises: Invalid: there is no such template."""
         if given.template_id is None:
-            return
+            return False
         loaded = await self._recorder.load(given.lead_id)
-        wanted = (given.template_id, _channel(given, loaded))
-        if await self._templates.missing([wanted], loaded.lead.product_id):
-            raise Invalid("the template does not exist", Fault("template_id", f"there is no {wanted[1]} {wanted[0]!r}"))
+        channel = _channel(given, loaded)
+        content = await self._templates.content(given.template_id, channel, loaded.lead.product_id)
+        if content is None:
+            fault = Fault("template_id", f"there is no {channel} {given.template_id!r}")
+            raise Invalid("the template does not exist", fault)
+        return content.content_sid is not None
 
     async def status(self, call: Call[None, Any]) -> Answer:
         return Answer(body=status(await self._found(call.path["id"])))

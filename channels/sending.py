@@ -9,7 +9,7 @@ class Outgoing(NamedTuple):
     """A message ready to go.
 
     Attributes: sender: who it is from, None for the server's own. unsubscribe_url: where one POST unsubscribes; empty
-    for none.
+    for none. author: the salesperson who wrote it.
     """
 
     message_id: str
@@ -18,6 +18,9 @@ class Outgoing(NamedTuple):
     sender: str | None = None
     reply_to: str | None = None
     unsubscribe_url: str = ""
+    lead_id: str = ""
+    product_id: str = ""
+    author: str | None = None
 
 
 class Sent(NamedTuple):
@@ -34,10 +37,14 @@ class Later(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """The provider said no for good. `bounced`: the address itself is bad."""
+    """The provider said no for good.
+
+    Attributes: bounced: the address itself is bad. opted_out: the person told the provider that they want no more.
+    """
 
     error: str
     bounced: bool = False
+    opted_out: bool = False
 
 
 class Uncertain(NamedTuple):

@@ -26,8 +26,11 @@ NEXT: dict[State, frozenset[State]] = {
     State.SENT: frozenset({State.DELIVERED, State.READ, State.FAILED}),
     State.DELIVERED: frozenset({State.READ, State.FAILED}),
     State.UNCERTAIN: frozenset({State.SENT, State.DELIVERED, State.READ, State.DUE, State.FAILED}),
+    State.FAILED: frozenset({State.DUE}),
+    State.DEAD: frozenset({State.DUE}),
 }
-"""Which state may follow which; what is not a key is an end.
+"""Which state may follow which; what is not a key is an end. From `uncertain`, `failed` and `dead` back to `due` only a
+person leads.
 
 `sending` is committed before the provider is called and is never left by itself: a late answer settles it, or it
 becomes `uncertain`, from which only a provider's word or a person leads on.

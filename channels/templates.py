@@ -24,7 +24,11 @@ Source = Annotated[str, Field(min_length=1, max_length=200_000)]
 
 
 class NewTemplate(Input):
-    """A template's content on one channel and in one locale."""
+    """A template's content on one channel and in one locale.
+
+    Attributes: content_sid: Twilio's id of a template that WhatsApp has approved; `variables` are then its own, such
+    as `{"1": "{{ person.first_name }}"}`.
+    """
 
     template_id: Slug
     channel: Literal[Channel.EMAIL, Channel.WHATSAPP, Channel.CHATBOT]
@@ -34,10 +38,13 @@ class NewTemplate(Input):
     mjml: Source | None = None
     html: Source | None = None
     text: Lines | None = None
+    content_sid: Annotated[str, Field(pattern=r"^HX[0-9a-fA-F]{32}$")] | None = None
     variables: Metadata = {}
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
+        if self.content_sid and self.channel is not Channel.WHATSAPP:
+            raise ValueError("content_sid is for WhatsApp")
         if self.channel is Channel.EMAIL:
             if not self.subject:
                 raise ValueError("an e-mail needs a subject")
@@ -45,7 +52,7 @@ class NewTemplate(Input):
                 raise ValueError("an e-mail needs html, mjml or text")
             if self.html and self.mjml:
                 raise ValueError("give html or mjml, not both")
-        elif not self.text:
+        elif not (self.text or self.content_sid):
             raise ValueError("a message needs text")
         return self
 
@@ -161,7 +168,13 @@ def _checked(given: NewTemplate) -> Content:
     """Return the content, having rendered it for a made-up lead. Raises: Invalid."""
     try:
         html = html_of(given.mjml) if given.mjml else given.html
-        content = Content(subject=given.subject, text=given.text, html=html, variables=given.variables)
+        content = Content(
+            subject=given.subject,
+            text=given.text,
+            html=html,
+            variables=given.variables,
+            content_sid=given.content_sid,
+        )
         check_schemes(render(content, sample_context({})).html or "")
     except Unrenderable as error:
         raise Invalid("the template does not render", error.fault) from error

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from http import HTTPStatus
+from dataclasses import replace
 from importlib.resources import files
 from typing import Any
 
@@ -16,6 +16,9 @@ from tracker.pages import CSP, HEADERS, Pages
 from tracker.web import Answer, Call, Media, Route
 
 SCRIPTS = ("memory.js", "wire.js", "dom.js", "thread.js", "panel.js", "start.js")
+OPEN_TO_SITES = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "Retry-After"}
+"""Pages of any site may read what is under /chat/, errors too. No cookie is ever looked at there."""
+
 NOT_KEPT = {"Cache-Control": "no-store"}
 HOST = re.compile(r"[A-Za-z0-9.-]+(:\d+)?|\[[0-9a-fA-F:.]+\](:\d+)?")
 
@@ -30,7 +33,7 @@ class WebChatRoutes:
 
     def routes(self) -> list[Route]:
         page, script, css, svg = map(Media, ("text/html", "text/javascript", "text/css", "image/svg+xml"))
-        return [
+        table = [
             Route("GET", "/chat", None, self.page, "A page to try web chat", {200: page}, query=PageQuery),
             Route("GET", "/chat/widget.js", None, self.script, "Web chat for any site, one script tag",
                   {200: script, 304: None}),
@@ -45,6 +48,7 @@ class WebChatRoutes:
                   {200: Answered}, body=Post, errors=(429,)),
             Route("OPTIONS", "/chat/messages", None, self.options, "What other sites may do here", {204: None}),
         ]  # fmt: skip
+        return [replace(route, headers=OPEN_TO_SITES) if route.path != "/chat" else route for route in table]
 
     async def page(self, call: Call[None, PageQuery]) -> Answer:
         product = await self._chat.product(call.query.product)
@@ -95,18 +99,10 @@ class WebChatRoutes:
 
     def attach(self, app: web.Application) -> None:
         """Do what concerns more than one row of the table."""
-        app.on_response_prepare.append(_open_to_sites)
         app.on_shutdown.append(self._close)
 
     async def _close(self, _: web.Application) -> None:
         self._chat.hub.close()
-
-
-async def _open_to_sites(request: web.Request, response: web.StreamResponse) -> None:
-    """Let pages of any site read what is under /chat/, errors too. No cookie is ever looked at there."""
-    if request.path.startswith("/chat/") and response.status != HTTPStatus.SWITCHING_PROTOCOLS:
-        response.headers["Access-Control-Allow-Origin"] = "*"
-        response.headers["Access-Control-Expose-Headers"] = "Retry-After"
 
 
 def policy(request: web.Request) -> str:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from config import commands, n8n_commands
+from config import commands, demo_commands, n8n_commands, review_commands, user_commands
 from config.settings import WrongSettings, load
 from tracker.errors import LeadlineError
 
@@ -20,7 +20,13 @@ def _port(text: str) -> int:
     return port
 
 
-_port.__name__ = "port"  # what the parser calls it in its message
+def _speed(text: str) -> float:
+    if not 0 < (speed := float(text)) <= 1e9:
+        raise ValueError
+    return speed
+
+
+_port.__name__, _speed.__name__ = "port", "speed"  # what the parser calls them in its messages
 
 
 def parser() -> argparse.ArgumentParser:
@@ -49,6 +55,12 @@ def parser() -> argparse.ArgumentParser:
     serve.add_argument("--role", choices=["all", "web", "worker"], default="all", help="what this process does")
     serve.add_argument("--workers", type=int, default=1, help="processes; more than 1 needs MongoDB (default 1)")
     serve.add_argument("--demo", action="store_true", help="bring the demo products; unset channels write files")
+    serve.add_argument(
+        "--demo-speed",
+        type=_speed,
+        metavar="N",
+        help="delays of sequences pass N times as fast, with --demo (default 1)",
+    )
     serve.set_defaults(run=commands.serve)
 
     check = command("check-config", "Check settings, store and products.", "leadline check-config")
@@ -65,18 +77,15 @@ def parser() -> argparse.ArgumentParser:
     revoke.add_argument("name")
     revoke.set_defaults(run=commands.keys_revoke)
 
-    review = sub.add_parser("review", help="The review queue.").add_subparsers(
-        dest="what", required=True, metavar="WHAT"
-    )
-    open_items = command("list", "List what needs a human.", "leadline review list", review)
-    open_items.set_defaults(run=commands.review_list)
-
     export = sub.add_parser("export", help="Exports.").add_subparsers(dest="what", required=True, metavar="WHAT")
     events = command(
         "events", "Write the ledger as CSV to standard output.", "leadline export events > events.csv", export
     )
     events.set_defaults(run=commands.export_events)
     n8n_commands.add(sub, command)
+    user_commands.add(sub, command)
+    review_commands.add(sub, command)
+    demo_commands.add(sub, command)
     return main
 
 

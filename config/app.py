@@ -12,46 +12,70 @@ from aiohttp import web
 
 from bot.routes import BotRoutes
 from bot.talks import Talks
-from bot.talks import told as talks_told
+from bot.turns import TurnTeller
+from bot.turns import told as turn_told
+from channels.answering import WhatsAppAnswers
+from channels.callbacks import Callbacks
 from channels.chat import Chat
+from channels.chat_sender import WebChatSender
 from channels.delivery import Delivery
 from channels.email import SmtpSender
+from channels.inbox import Inbox
 from channels.messages import SequenceOutbox, told
 from channels.outbox import OutboxSender
+from channels.replies import HumanReplyOutbox, MessageTeller, ReplyOutbox
 from channels.routes import ChannelRoutes
 from channels.sending import Sender
 from channels.templates import TemplateCatalog
 from channels.tokens import Tokens
 from channels.tracking import Addresses, TrackingRoutes
+from channels.twilio_routes import TwilioRoutes
 from channels.webchat import WebChatRoutes
 from config.assistant import TrainedEngine
+from config.demo import Demo
+from config.desk import desk_routes, make_desk
 from config.operation import OperationRoutes, Traffic
+from config.outbound import Outbound, make_outbound
+from config.outbox_page import OutboxRoutes
 from config.problems import edge
+from config.review import make_review
 from config.schedule import Schedule, Worker
-from config.settings import Settings
-from config.webchat import TalkingAssistant
+from config.settings import Settings, Twilio
+from config.start_page import StartRoutes
+from config.webchat import TalkingAssistant, WebChatThreads
+from config.whatsapp import TalkingCorrespondent
 from n8n.ingest import IngestRoutes
 from nurture.planning import Drips
 from tracker import idempotency
 from tracker.catalog import Catalog
+from tracker.desk import sessions
 from tracker.events import Channel
+from tracker.handoffs import Handoffs
+from tracker.handoffs import told as handoff_told
 from tracker.ingestion import Ingestion
 from tracker.keys import Keys
 from tracker.reading import Source
 from tracker.recorder import Recorder
+from tracker.reviews import Review
+from tracker.routes.handoffs import HandoffRoutes
+from tracker.routes.leads import TIMELINE as TRACKER_TIMELINE
 from tracker.routes.leads import LeadRoutes
 from tracker.routes.persons import PersonRoutes
 from tracker.routes.products import ProductRoutes
 from tracker.routes.review import ReviewRoutes
 from tracker.store.port import Store
-from tracker.store.schema import MESSAGES_BY_LEAD, TURNS_BY_LEAD
+from tracker.store.schema import HANDOFFS_BY_LEAD, MESSAGES_BY_LEAD, TURNS_BY_LEAD
 from tracker.store.sqlite import SqliteStore
 from tracker.times import now
 from tracker.web import MAX_BODY, Route, mount
 
 DATABASE = "leadline.db"
 
-TIMELINE = (Source(MESSAGES_BY_LEAD, "message", told), Source(TURNS_BY_LEAD, "turn", talks_told))
+TIMELINE = (
+    Source(MESSAGES_BY_LEAD, "message", told),
+    Source(TURNS_BY_LEAD, "turn", turn_told),
+    Source(HANDOFFS_BY_LEAD, "handoff", handoff_told),
+)
 """What the other rooms tell of a lead."""
 
 
@@ -69,10 +93,13 @@ class Server:
     recorder: Recorder
     ingestion: Ingestion
     delivery: Delivery
+    inbox: Inbox
     workers: list[Worker]
     senders: dict[Channel, Sender]
     engine: TrainedEngine
     chat: Chat
+    outbound: Outbound
+    review: Review
     schedule: Schedule = field(default_factory=Schedule)
 
     async def start_work(self) -> None:
@@ -81,13 +108,16 @@ class Server:
         self.schedule.every(1, self.wake, "deliver what is due")
         self.schedule.every(5, self.delivery.recover, "find messages whose sending was cut off")
         self.schedule.every(60, lambda: idempotency.forget_expired(self.store), "forget old answers")
+        self.schedule.every(300, lambda: sessions.forget_expired(self.store), "forget sessions that are over")
+        self.schedule.every(3600, self.outbound.deliverer.forget, "forget events that were delivered long ago")
+        await self.outbound.start()
         for worker in self.workers:
             worker.start()
         self.wake()
         self.schedule.start()
 
     def wake(self) -> None:
-        """Have every channel look for what is due."""
+        """Have every channel look for what is due, and for what came in."""
         for worker in self.workers:
             worker.wake()
 
@@ -95,6 +125,7 @@ class Server:
         """Finish what is in hand and let go of everything."""
         self.schedule.stop()
         await asyncio.gather(*(worker.stop() for worker in self.workers))
+        await self.outbound.close()
         for sender in self.senders.values():
             await sender.close()
         await self.store.close()
@@ -117,19 +148,23 @@ def build(
     secrets: Sequence[str],
     base_url: str,
     outbox: Path | None = None,
+    demo_token: str | None = None,
+    demo: Demo | None = None,
     clock: Callable[[], datetime] = now,
     engine: TrainedEngine | None = None,
 ) -> Server:
     """Make a server around an open store.
 
     Args: secrets: the first signs links, all verify. base_url: how the world reaches the server. outbox: where channels
-    without settings write their messages; None: they are off. engine: another one than the assistant's.
+    without settings write their messages; None: they are off. demo_token: signs WhatsApp messages where no Twilio
+    account does. demo: what only a demo does. engine: another one than the assistant's.
     """
     tokens = Tokens(secrets)
-    senders = make_senders(settings, outbox)
+    senders = make_senders(settings, outbox, base_url)
     templates = TemplateCatalog(store)
     catalog = Catalog(store, templates)
-    reactors = (Drips(SequenceOutbox()),)
+    outbound = make_outbound(settings, store, clock, base_url=base_url)
+    reactors = (Drips(SequenceOutbox(), pace=demo.speed if demo else 1), outbound.events)
     workers: list[Worker] = []
 
     def wake() -> None:
@@ -138,6 +173,11 @@ def build(
 
     recorder = Recorder(store, catalog, clock, reactors, after=wake)
     ingestion = Ingestion(store, catalog, clock, reactors, after=wake)
+    engine = engine or TrainedEngine()
+    talks = Talks(recorder, engine, ReplyOutbox())
+    assistant = TalkingAssistant(talks, store)
+    chat = Chat(assistant, catalog, tokens, default_product=settings.default_product)
+    senders[Channel.CHATBOT] = WebChatSender(chat.hub, WebChatThreads(store), clock)
     delivery = Delivery(
         recorder,
         templates,
@@ -147,34 +187,48 @@ def build(
         addresses=Addresses(base_url, tokens),
     )
     workers.extend(Worker(partial(delivery.work_on, channel)) for channel in senders)
+    workers.append(Worker(outbound.deliverer.work))
     keys = Keys(store, seed=settings.api_key)
     traffic = Traffic()
     operation = OperationRoutes(store, traffic, told_channels(senders, outbox), version=version("leadline"))
-    engine = engine or TrainedEngine()
-    talks = Talks(recorder, engine)
-    chat = Chat(TalkingAssistant(talks), catalog, tokens, default_product=settings.default_product)
     web_chat = WebChatRoutes(chat, base_url=base_url)
+    handoffs = Handoffs(recorder, HumanReplyOutbox(frozenset(senders)), (TurnTeller(), MessageTeller()))
+    answers = WhatsAppAnswers(recorder, TalkingCorrespondent(talks), default_product=settings.default_product)
+    inbox = Inbox(store, answers, clock)
+    inbox_worker = Worker(inbox.work)
+    review = make_review(recorder, ingestion, delivery, outbound.subscriptions)
+    token = settings.twilio.auth_token if settings.twilio else demo_token
+    twilio = TwilioRoutes(
+        inbox, Callbacks(recorder, delivery.settling), wake=inbox_worker.wake, auth_token=token, base_url=base_url
+    )
+    desk = make_desk(recorder, base_url=base_url)
+    start = StartRoutes(store, catalog, clock, base_url=base_url, default_product=settings.default_product, demo=demo)
     rooms = {
         "tracker": [
             *LeadRoutes(recorder, timeline=TIMELINE).routes(),
+            *HandoffRoutes(handoffs).routes(),
             *ProductRoutes(catalog).routes(),
             *PersonRoutes(recorder).routes(),
-            *ReviewRoutes(store).routes(),
+            *ReviewRoutes(review).routes(),
         ],
         "channels": [
             *ChannelRoutes(recorder, templates, open_channels=frozenset(senders)).routes(),
             *TrackingRoutes(recorder, tokens).routes(),
             *web_chat.routes(),
+            *twilio.routes(),
         ],
         "bot": BotRoutes(talks, engine, default_product=settings.default_product).routes(),
-        "n8n": IngestRoutes(ingestion, secret=settings.ingest_secret).routes(),
-        "operation": operation.routes(),
+        "n8n": [*IngestRoutes(ingestion, secret=settings.ingest_secret).routes(), *outbound.routes()],
+        "operation": [*operation.routes(), *start.routes()],
+        "demo": OutboxRoutes(demo, clock).routes() if demo and demo.is_here else [],
+        "desk": desk_routes(desk, recorder, handoffs, (*TRACKER_TIMELINE, *TIMELINE)),
     }
     routes = [replace(route, tag=room) for room, its in rooms.items() for route in its]
     operation.describe(routes)
-    app = web.Application(middlewares=[edge(traffic)], client_max_size=MAX_BODY)
-    mount(app, routes, keys, store)
+    app = web.Application(client_max_size=MAX_BODY)
+    mount(app, routes, keys, store, edge(traffic, desk.tell))
     web_chat.attach(app)
+    app.on_startup.append(outbound.start)
     return Server(
         settings,
         store,
@@ -186,15 +240,18 @@ def build(
         recorder,
         ingestion,
         delivery,
-        workers,
+        inbox,
+        [*workers, inbox_worker],
         senders,
         engine,
         chat,
+        outbound,
+        review,
     )
 
 
-def make_senders(settings: Settings, outbox: Path | None) -> dict[Channel, Sender]:
-    """Return a sender for each channel that is on."""
+def make_senders(settings: Settings, outbox: Path | None, base_url: str) -> dict[Channel, Sender]:
+    """Return a sender for each channel that is on. Args: base_url: how the world reaches the server."""
     senders: dict[Channel, Sender] = {}
     if settings.smtp_url is not None:
         senders[Channel.EMAIL] = SmtpSender(
@@ -202,9 +259,26 @@ def make_senders(settings: Settings, outbox: Path | None) -> dict[Channel, Sende
         )
     elif outbox is not None:
         senders[Channel.EMAIL] = OutboxSender(outbox, Channel.EMAIL, sender=settings.mail_from)
-    if outbox is not None:
+    if settings.twilio is not None:
+        senders[Channel.WHATSAPP] = _twilio_sender(settings, settings.twilio, base_url)
+    elif outbox is not None:
         senders[Channel.WHATSAPP] = OutboxSender(outbox, Channel.WHATSAPP, sender=settings.mail_from)
     return senders
+
+
+def _twilio_sender(settings: Settings, account: Twilio, base_url: str) -> Sender:
+    from channels.whatsapp import TwilioSender  # Twilio's package takes a while to load, and few need it
+
+    # Twilio refuses an address for its callbacks that it cannot reach.
+    reachable = settings.public_url is not None or settings.twilio_api_url is not None
+    return TwilioSender(
+        account.account_sid,
+        account.auth_token,
+        sender=account.sender,
+        callback_url=f"{base_url.rstrip('/')}/webhooks/twilio/status" if reachable else None,
+        api_url=settings.twilio_api_url,
+        timeout=settings.provider_timeout,
+    )
 
 
 def told_channels(senders: dict[Channel, Sender], outbox: Path | None) -> dict[str, str]:

@@ -3,7 +3,6 @@
 import argparse
 import csv
 import gc
-import ipaddress
 import logging
 import os
 import secrets
@@ -11,17 +10,29 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 import uvloop
 
+from config.here import is_here, is_loopback
 from config.settings import Settings, WrongSettings
 from tracker.errors import Fault, LeadlineError
 from tracker.store.port import Store
 
+if TYPE_CHECKING:
+    from config.demo import Crowd, Demo
+
 KEY_FILE = "api_key"
 SECRET_FILE = "secret"  # noqa: S105 - a file name
+OUTBOUND_FILE = "outbound_secret"
+"""Signs events for the addresses of LEADLINE_OUTBOUND_URLS, where LEADLINE_OUTBOUND_SECRET is not set."""
+
+TWILIO_FILE = "twilio_token"
+"""Signs WhatsApp messages of the demo, where no Twilio account does."""
+
+DESK_FILE = "desk_password"
+"""Of the demo's user of the desk."""
 
 
 class UsageError(WrongSettings):
@@ -38,6 +49,8 @@ def serve(settings: Settings, arguments: argparse.Namespace) -> int:
         if settings.mongo_url is None:
             raise UsageError("--workers above 1 needs MongoDB: set LEADLINE_MONGO_URL")
         raise UsageError("--workers above 1: start more processes with the same settings instead")
+    if arguments.demo_speed is not None and not arguments.demo:
+        raise UsageError("--demo-speed is for a demo: give --demo too")
     settings = _with_key(settings, arguments.host)
     uvloop.run(_serve(settings, arguments))
     return 0
@@ -47,7 +60,7 @@ def _with_key(settings: Settings, host: str) -> Settings:
     """Return the settings with an API key: on loopback one is made and kept; elsewhere there must be one."""
     if settings.api_key is not None:
         return settings
-    if not _is_loopback(host):
+    if not is_loopback(host):
         raise WrongSettings(
             "no API key",
             Fault("LEADLINE_API_KEY", f"wants a key of 16 characters or more, since {host} is not only this machine"),
@@ -55,27 +68,20 @@ def _with_key(settings: Settings, host: str) -> Settings:
     return settings.model_copy(update={"api_key": _kept(settings.data / KEY_FILE, prefix="ll_")})
 
 
-def _secrets(settings: Settings) -> list[str]:
+def link_secrets(settings: Settings) -> list[str]:
     """Return what signs links, newest first; without a setting one is made and kept."""
     if settings.secret is not None:
         return [part.strip() for part in settings.secret.split(",")]
     return [_kept(settings.data / SECRET_FILE)]
 
 
-def _kept(path: Path, *, prefix: str = "") -> str:
-    """Return the secret in a file that only its owner can read, made at the first time."""
+def _kept(path: Path, *, prefix: str = "", size: int = 32) -> str:
+    """Return the secret in a file that only its owner can read, made of `size` bytes at the first time."""
     if not path.exists() or not path.read_text().strip():  # empty where a start was cut off
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.touch(mode=0o600)
-        path.write_text(f"{prefix}{secrets.token_urlsafe(32)}\n")
+        path.write_text(f"{prefix}{secrets.token_urlsafe(size)}\n")
     return path.read_text().strip()
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 async def _serve(settings: Settings, arguments: argparse.Namespace) -> None:
@@ -84,13 +90,27 @@ async def _serve(settings: Settings, arguments: argparse.Namespace) -> None:
     from aiohttp import web
 
     from config.app import build, open_store
-    from config.seeding import seed
+    from config.seeding import first_product, seed
 
+    if arguments.demo and settings.default_product is None:  # so that who writes by WhatsApp is answered
+        settings = settings.model_copy(update={"default_product": first_product()})
+    if settings.receivers and settings.outbound_secret is None:
+        settings = settings.model_copy(update={"outbound_secret": _kept(settings.data / OUTBOUND_FILE)})
     store = await open_store(settings)
-    outbox = settings.data / "outbox" if arguments.demo else None
+    demo = _demo(settings, arguments) if arguments.demo else None
     base_url = settings.public_url or f"http://{arguments.host}:{arguments.port}"
-    server = build(settings, store, secrets=_secrets(settings), base_url=base_url, outbox=outbox)
-    products = await seed(server.catalog, server.templates) if arguments.demo else []
+    token = _kept(settings.data / TWILIO_FILE) if arguments.demo and settings.twilio is None else None
+    server = build(
+        settings,
+        store,
+        secrets=link_secrets(settings),
+        base_url=base_url,
+        outbox=demo.outbox if demo else None,
+        demo_token=token,
+        demo=demo,
+    )
+    products = await seed(server.catalog, server.templates) if demo else []
+    crowd = await _crowd(settings, arguments, store) if demo else None
     # A long query is refused by its model, which says why, rather than by the parser, which does not.
     limits: dict[str, Any] = {"max_line_size": 65_536, "max_field_size": 65_536}
     runner = web.AppRunner(server.app, access_log=None, shutdown_timeout=10, handle_signals=False, **limits)
@@ -107,12 +127,51 @@ async def _serve(settings: Settings, arguments: argparse.Namespace) -> None:
                 raise CannotListen(f"cannot listen on {arguments.host}:{arguments.port}: {why}") from error
         if arguments.role != "web":
             await server.start_work()
+        if crowd is not None:
+            crowd.start()
         _long_life()
         _say_hello(settings, arguments, products=[config.product_id for config in products])
         await stopping.wait()
     finally:
+        if crowd is not None:
+            await crowd.stop()
         await runner.cleanup()
         await server.stop()
+
+
+def _demo(settings: Settings, arguments: argparse.Namespace) -> "Demo":
+    from config.demo import Demo
+
+    return Demo(
+        outbox=settings.data / "outbox",
+        speed=arguments.demo_speed or 1,
+        is_here=is_here(arguments.host, settings.public_url),
+        key_file=settings.data / KEY_FILE if _is_key_kept(settings) else None,
+    )
+
+
+async def _crowd(settings: Settings, arguments: argparse.Namespace, store: Store) -> "Crowd | None":
+    """Make the demo's user of the desk, and return the made-up people who bring a new demo to life.
+
+    They come only where their messages go nowhere, and only to the process that does everything.
+    """
+    from config.demo import Crowd, add_desk_user, is_new
+    from tracker.times import now
+
+    if is_here(arguments.host, settings.public_url):
+        await add_desk_user(store, lambda: _kept(settings.data / DESK_FILE, size=9))
+    is_real = settings.smtp_url is not None or settings.twilio is not None
+    if arguments.role != "all" or is_real or settings.api_key is None or not await is_new(store):
+        return None
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(arguments.host, arguments.host)  # noqa: S104 - compared, not bound
+    url = f"http://{f'[{host}]' if ':' in host else host}:{arguments.port}"
+    return Crowd(url, settings.api_key, secret=settings.ingest_secret, at=now())
+
+
+def _is_key_kept(settings: Settings) -> bool:
+    """Whether the API key is the one in the data folder."""
+    path = settings.data / KEY_FILE
+    return path.exists() and path.read_text().strip() == settings.api_key
 
 
 def _long_life() -> None:
@@ -126,14 +185,35 @@ def _long_life() -> None:
 
 def _say_hello(settings: Settings, arguments: argparse.Namespace, *, products: list[str]) -> None:
     base = settings.public_url or f"http://{arguments.host}:{arguments.port}"
-    lines = ["Leadline is ready", f"  API docs  {base}/docs"]
-    lines += [f"  Chat      {base}/chat?product={product}" for product in products]
-    path = settings.data / KEY_FILE
-    if path.exists() and path.read_text().strip() == settings.api_key:
-        lines.append(f"  API key   {settings.api_key}  (kept in {path})")
+    lines = ["Leadline is ready"]
     if arguments.demo:
-        lines.append(f"  Outbox    {settings.data / 'outbox'}")
+        lines.append(f"  Start     {base}/")
+    lines.append(f"  API docs  {base}/docs")
+    lines += [f"  Chat      {base}/chat?product={product}" for product in products]
+    if _is_key_kept(settings):
+        lines.append(f"  API key   {settings.api_key}  (kept in {settings.data / KEY_FILE})")
+    if arguments.demo:
+        lines += _demo_lines(settings, arguments, base)
     print("\n".join(lines), flush=True)
+
+
+def _demo_lines(settings: Settings, arguments: argparse.Namespace, base: str) -> list[str]:
+    password = settings.data / DESK_FILE
+    lines = []
+    if password.exists():
+        lines.append(
+            f"  Desk      {base}/desk  user demo, password {password.read_text().strip()}  (kept in {password})"
+        )
+    lines.append(f"  Outbox    {settings.data / 'outbox'}")
+    more = f" --port {arguments.port}" if arguments.port != 8080 else ""
+    more += f" --data {settings.data}" if settings.data != Path("data") else ""
+    lines.append(f'  WhatsApp  leadline demo whatsapp +4915112345678 "What does it cost?"{more}')
+    url = f" --url {base}" if arguments.port != 8080 else ""
+    data = f" --data {settings.data}" if settings.data != Path("data") else ""
+    lines.append(f"  Logins    leadline demo feed --minutes 5{url}{data}")
+    if arguments.demo_speed not in (None, 1):
+        lines.append(f"  Time      sequences wait {arguments.demo_speed:,.10g} times as short as they say")
+    return lines
 
 
 def _log_as(kind: str) -> None:
@@ -154,7 +234,7 @@ def _log_as(kind: str) -> None:
     )
 
 
-def _with_store(settings: Settings, work: Callable[[Store], Awaitable[int]]) -> int:
+def with_store(settings: Settings, work: Callable[[Store], Awaitable[int]]) -> int:
     async def run() -> int:
         from config.app import open_store
 
@@ -177,7 +257,7 @@ def check_config(settings: Settings, arguments: argparse.Namespace) -> int:
         print(f"settings are fine; the store in {where} opens; {len(products)} products")
         return 0
 
-    return _with_store(settings, work)
+    return with_store(settings, work)
 
 
 def keys_create(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -191,7 +271,7 @@ def keys_create(settings: Settings, arguments: argparse.Namespace) -> int:
         print(await Keys(store).create(arguments.name, tuple(Scope(scope) for scope in arguments.scope)))
         return 0
 
-    return _with_store(settings, work)
+    return with_store(settings, work)
 
 
 def keys_list(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -203,7 +283,7 @@ def keys_list(settings: Settings, arguments: argparse.Namespace) -> int:
             print(f"{key.name}  {','.join(key.scopes)}  {key.created_at}  {state}  {hashed[:12]}")
         return 0
 
-    return _with_store(settings, work)
+    return with_store(settings, work)
 
 
 def keys_revoke(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -213,21 +293,7 @@ def keys_revoke(settings: Settings, arguments: argparse.Namespace) -> int:
         print(f"revoked {await Keys(store).revoke(arguments.name)}")
         return 0
 
-    return _with_store(settings, work)
-
-
-def review_list(settings: Settings, arguments: argparse.Namespace) -> int:
-    async def work(store: Store) -> int:
-        from tracker.reading import everything
-        from tracker.review import ReviewItem, ReviewStatus
-        from tracker.store.schema import REVIEW_BY_STATUS
-
-        async for found in everything(store, REVIEW_BY_STATUS, ReviewStatus.OPEN):
-            item = ReviewItem.read(found.body)
-            print(f"{found.id}  {item.kind}  {item.created_at}  {item.reason}: {item.error}")
-        return 0
-
-    return _with_store(settings, work)
+    return with_store(settings, work)
 
 
 def export_events(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -241,4 +307,4 @@ def export_events(settings: Settings, arguments: argparse.Namespace) -> int:
             writer.writerow([safe(cell) for cell in row])
         return 0
 
-    return _with_store(settings, work)
+    return with_store(settings, work)

@@ -4,10 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from channels import states
-from tracker import stages
+from tracker import handoff, stages
 
 PAGE = Path(__file__).parent.parent / "docs" / "architecture.md"
-DIAGRAMS: dict[str, Callable[[], str]] = {"stages": stages.diagram, "messages": states.diagram}
+DIAGRAMS: dict[str, Callable[[], str]] = {
+    "stages": stages.diagram,
+    "messages": states.diagram,
+    "handoffs": handoff.diagram,
+}
 
 
 def renewed(text: str) -> str:

@@ -25,6 +25,11 @@ async def seed(catalog: Catalog, templates: TemplateCatalog, folder: Path = FOLD
     return products
 
 
+def first_product(folder: Path = FOLDER) -> str:
+    """Return the id of the folder's first product."""
+    return str(next(iter(read(folder).values()))["product"]["product_id"])
+
+
 def read(folder: Path) -> dict[str, dict[str, Any]]:
     """Return what each file of a folder says, by file name."""
     return {path.name: yaml.safe_load(path.read_text()) for path in sorted(folder.glob("*.yaml"))}

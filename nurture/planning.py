@@ -21,11 +21,12 @@ class Standing(NamedTuple):
 class Drips:
     """Plans in the very commit that gives the reason, so that no plan is lost and none made twice."""
 
-    def __init__(self, outbox: Outbox):
-        self._outbox = outbox
+    def __init__(self, outbox: Outbox, *, pace: float = 1):
+        """Args: pace: how many times as fast the delays of sequences pass, in a demo."""
+        self._outbox, self._pace = outbox, pace
 
     async def read(self, store: Store, facts: Facts) -> Standing:
-        if facts.created or not (facts.enters_stage or facts.settled):
+        if facts.created or not (facts.enters_stage or facts.settled or facts.ended):
             return Standing()
         (enrolment,) = await store.get(Kind.ENROLMENTS, facts.lead_id)
         if enrolment is None or enrolment.body["message_id"] is None:
@@ -34,6 +35,8 @@ class Drips:
         return Standing(enrolment, message)
 
     def decide(self, facts: Facts, known: Standing) -> Iterable[Change]:
+        if facts.ended:
+            return self._end(facts, known)
         if facts.enters_stage:
             return self._enter(facts, known)
         if facts.settled and known.enrolment is not None:
@@ -54,6 +57,15 @@ class Drips:
             after = before.but(message_id=None, ended=f"the lead became {facts.lead.stage}")
         if after is not None:
             yield _kept(facts.lead_id, after, known.enrolment)
+
+    def _end(self, facts: Facts, known: Standing) -> Iterable[Change]:
+        if known.enrolment is None or known.message is None:
+            return
+        cancelled = self._outbox.cancelled(known.message, reason=facts.ended, at=instant(facts.now))
+        if cancelled is not None:
+            yield cancelled
+        ended = Enrolment.read(known.enrolment.body).but(message_id=None, ended=facts.ended)
+        yield _kept(facts.lead_id, ended, known.enrolment)
 
     def _continue(self, facts: Facts, found: Document) -> Iterable[Change]:
         enrolment = Enrolment.read(found.body)
@@ -76,7 +88,7 @@ class Drips:
             stage=enrolment.stage,
             channel=step.channel,
             template_id=step.template_id,
-            due_at=later(facts.now, hours=step.delay_hours),
+            due_at=later(facts.now, hours=step.delay_hours / self._pace),
             at=instant(facts.now),
         )
 

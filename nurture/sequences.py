@@ -1,7 +1,8 @@
 """Sequences: one planned step at a time per lead. Pure."""
 
 from tracker.model import Document
-from tracker.product import ProductConfig, Step
+from tracker.product import ProductConfig
+from tracker.product_parts import Step
 from tracker.stages import Stage
 from tracker.times import Instant
 

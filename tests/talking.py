@@ -7,10 +7,11 @@ from pathlib import Path
 
 from aiohttp import web
 
-from bot.dialogue import Button, Message, Parse, Reply, State, Turn
+from bot.dialogue import Button, Message, Parse, Reply, State, Turn, Want
 from config.app import Server, build
 from config.assistant import TrainedEngine
 from config.settings import Settings
+from tests.e2e.client import ADMIN
 from tests.fakes import Clock
 from tracker.product import ProductConfig
 from tracker.store.port import Store
@@ -22,7 +23,10 @@ PRODUCTS = (
 
 
 class Parrot(TrainedEngine):
-    """Repeats the text; asks back, with buttons, when a demo is mentioned. Attributes: heard: every text, in order."""
+    """Repeats the text; asks back, with buttons, when a demo is mentioned; wants a person when one is.
+
+    Attributes: heard: every text, in order.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,7 +38,9 @@ class Parrot(TrainedEngine):
         if "demo" in turn.text:
             buttons = (Button("Yes, please", "/affirm"), Button("Not now", "/deny"))
             messages = (Message("See https://flowdesk.example/demo."), Message("Shall I book it?", buttons))
-        return Reply(messages, State(messages=messages, turns=state.turns + 1), Parse(turn.text, "inform"))
+        wants = (Want("handoff", "asked"),) if "a person" in turn.text else ()
+        state = State(messages=messages, turns=state.turns + 1)
+        return Reply(messages, state, Parse(turn.text, "inform"), wants=wants)
 
 
 class Served:
@@ -57,7 +63,7 @@ async def serve(
 ) -> Served:
     """Start a server over `store`. It must be stopped; the store stays open."""
     engine = Parrot()
-    settings = Settings(data=folder, default_product=default)
+    settings = Settings(data=folder, default_product=default, api_key=ADMIN)
     url = f"http://127.0.0.1:{port}"
     server = build(
         settings, store, secrets=["a secret of the tests"], base_url=url, clock=clock or Clock(), engine=engine

@@ -2,16 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import orjson
 
-from tracker.errors import Fault, Invalid, NotFound, Outdated
+from tracker import audit
+from tracker.errors import Fault, Invalid, NotFound, Outdated, Refused
 from tracker.ports import Templates
 from tracker.product import Product, ProductConfig, ProductVersion, Versioned, dump, parse, version_id
 from tracker.store.port import Document, Insert, Replace, Store
 from tracker.store.schema import PRODUCT_VERSIONS, PRODUCTS_ALL, Kind
-from tracker.times import instant, now
+from tracker.times import Instant, instant, now
 from tracker.unit import Decision, run
 
 FRESH_SECONDS = 1.0
@@ -23,18 +24,29 @@ class Catalog:
 
     def __init__(self, store: Store, templates: Templates, *, clock: Callable[[], float] = time.monotonic):
         self._store, self._templates, self._clock = store, templates, clock
-        self._live: dict[str, tuple[float, int]] = {}
+        self._products: dict[str, tuple[float, Product]] = {}
         self._versions: dict[str, ProductConfig] = {}
+        self._names: tuple[float, dict[str, str]] | None = None
 
-    async def live(self, product_id: str) -> Versioned | None:
-        """Return the version that new leads enter with, None for an unknown product."""
-        known = self._live.get(product_id)
+    async def product(self, product_id: str) -> Product | None:
+        """Return which versions of a product are in use, None for an unknown product."""
+        known = self._products.get(product_id)
         if known is None or self._clock() - known[0] > FRESH_SECONDS:
             (found,) = await self._store.get(Kind.PRODUCTS, product_id)
             if found is None:
                 return None
-            known = self._live[product_id] = (self._clock(), found.body["live"])
-        return await self.version(product_id, known[1])
+            known = self._products[product_id] = (self._clock(), Product.read(found.body))
+        return known[1]
+
+    async def live(self, product_id: str) -> Versioned | None:
+        """Return the live version, None for an unknown product."""
+        product = await self.product(product_id)
+        return await self.version(product_id, product.live) if product else None
+
+    async def entering(self, product_id: str, person_id: str) -> Versioned | None:
+        """Return the version that a new lead of this person enters with, None for an unknown product."""
+        product = await self.product(product_id)
+        return await self.version(product_id, product.entering(person_id, product_id)) if product else None
 
     async def version(self, product_id: str, number: int) -> Versioned | None:
         id = version_id(product_id, number)
@@ -52,6 +64,13 @@ class Catalog:
         found = await asyncio.gather(*(self.live(document.id) for document in page.items))
         return [versioned for versioned in found if versioned]
 
+    async def names(self) -> Mapping[str, str]:
+        """Return the name of every product, by product id."""
+        if self._names is None or self._clock() - self._names[0] > FRESH_SECONDS:
+            asked = self._clock()
+            self._names = (asked, {v.config.product_id: v.config.name for v in await self.products()})
+        return self._names[1]
+
     async def versions(self, product_id: str) -> list[ProductVersion]:
         """Return the versions of a product, newest first. Raises: NotFound."""
         page = await self._store.find(PRODUCT_VERSIONS, product_id, reverse=True, limit=1000)
@@ -59,44 +78,103 @@ class Catalog:
             raise NotFound(f"there is no product {product_id}")
         return [ProductVersion.read(document.body) for document in page.items]
 
-    async def put(self, config: ProductConfig, *, author: str, expected: int | None = None) -> Versioned:
+    async def put(
+        self, config: ProductConfig, *, author: str, expected: int | None = None, draft: bool = False, note: str = ""
+    ) -> Versioned:
         """Add a version and make it live; the live one again when nothing differs.
 
-        Args: expected: refuse unless this version is the live one.
+        Args: expected: refuse unless this version is the live one. draft: keep it without making it live.
         Raises: Invalid: a template is missing. Outdated: another version is live.
         """
         await self._check(config)
-        text = orjson.dumps(dump(config)).decode()
+        id, text = config.product_id, orjson.dumps(dump(config)).decode()
 
         async def read() -> tuple[Document | None, Document | None]:
-            (pointer,) = await self._store.get(Kind.PRODUCTS, config.product_id)
-            newest = await self._store.find(PRODUCT_VERSIONS, config.product_id, reverse=True, limit=1)
-            return pointer, newest.items[0] if newest.items else None
+            (found,) = await self._store.get(Kind.PRODUCTS, id)
+            newest = await self._store.find(PRODUCT_VERSIONS, id, reverse=True, limit=1)
+            return found, newest.items[0] if newest.items else None
 
         def decide(known: tuple[Document | None, Document | None]) -> Decision[Versioned]:
-            pointer, newest = known
-            live = pointer.body["live"] if pointer else 0
-            check_version(expected, live)
-            if pointer and newest and newest.body["number"] == live and newest.body["config"] == text:
-                return Decision(Versioned(config, live))
-            at, number = instant(now()), newest.body["number"] + 1 if newest else 1
-            version = ProductVersion(
-                product_id=config.product_id, number=number, config=text, author=author, created_at=at
-            )
-            product = Product(live=number, updated_at=at).body()
-            return Decision(
-                Versioned(config, number),
-                [
-                    Insert(Kind.PRODUCT_CONFIGS, version_id(config.product_id, number), version.body()),
-                    Replace(Kind.PRODUCTS, pointer.id, pointer.version, product)
-                    if pointer
-                    else Insert(Kind.PRODUCTS, config.product_id, product),
-                ],
-            )
+            found, newest = known
+            at = instant(now())
+            product = Product.read(found.body) if found else Product(live=0, updated_at=at)
+            check_version(expected, product.live)
+            if newest and newest.body["config"] == text and (draft or newest.body["number"] == product.live):
+                return Decision(Versioned(config, newest.body["number"]))
+            number = newest.body["number"] + 1 if newest else 1
+            version = ProductVersion(product_id=id, number=number, config=text, author=author, note=note, created_at=at)
+            after = product.but(updated_at=at) if draft else product.now_live(number, at=at)
+            action = "product.draft" if draft else "product.put"
+            changes = [
+                Insert(Kind.PRODUCT_CONFIGS, version_id(id, number), version.body()),
+                Replace(Kind.PRODUCTS, id, found.version, after.body())
+                if found
+                else Insert(Kind.PRODUCTS, id, after.body()),
+                audit.entry(author, action, id, at=at, detail=f"version {number}"),
+            ]
+            return Decision(Versioned(config, number), changes)
 
         done = await run(self._store, read, decide)
-        self._live.pop(config.product_id, None)
+        self._forget(id)
         return done
+
+    async def rollout(self, product_id: str, number: int, percent: float, *, author: str) -> Product:
+        """Make a version the candidate for a share of the new leads.
+
+        Raises: NotFound: no such product or version. Refused: it is live already.
+        """
+        if await self.version(product_id, number) is None:
+            raise NotFound(f"there is no version {number} of {product_id}")
+
+        def decide(product: Product, at: Instant) -> Product:
+            if product.live == number:
+                raise Refused(f"version {number} is live already")
+            return product.but(candidate=number, percent=percent, updated_at=at)
+
+        return await self._change(product_id, decide, "product.rollout", f"version {number}, {percent:g} %", author)
+
+    async def rollback(self, product_id: str, number: int | None = None, *, author: str) -> Product:
+        """Make an older version live and end every rollout.
+
+        Args: number: None ends the rollout that is under way, or else returns to the version that was live before.
+        Raises: NotFound: no such product or version. Refused: there is nothing to return to.
+        """
+        if number is not None and await self.version(product_id, number) is None:
+            raise NotFound(f"there is no version {number} of {product_id}")
+
+        def decide(product: Product, at: Instant) -> Product:
+            if number is None and product.candidate is not None:
+                return product.but(candidate=None, percent=0, updated_at=at)
+            if number is None and not product.before:
+                raise Refused("no other version was live before")
+            to = product.before[-1] if number is None else number
+            after = product.now_live(to, at=at)
+            return after if number is not None else after.but(before=product.before[:-1])
+
+        return await self._change(product_id, decide, "product.rollback", f"to {number or 'the one before'}", author)
+
+    async def _change(
+        self, id: str, decided: Callable[[Product, Instant], Product], action: str, detail: str, author: str
+    ) -> Product:
+        async def read() -> Document:
+            (found,) = await self._store.get(Kind.PRODUCTS, id)
+            if found is None:
+                raise NotFound(f"there is no product {id}")
+            return found
+
+        def decide(found: Document) -> Decision[Product]:
+            at = instant(now())
+            after = decided(Product.read(found.body), at)
+            kept = Replace(Kind.PRODUCTS, id, found.version, after.body())
+            return Decision(after, [kept, audit.entry(author, action, id, at=at, detail=detail)])
+
+        done = await run(self._store, read, decide)
+        self._forget(id)
+        return done
+
+    def _forget(self, product_id: str) -> None:
+        self._products.pop(product_id, None)
+        self._names = None
 
     async def _check(self, config: ProductConfig) -> None:
         steps = {

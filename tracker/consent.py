@@ -1,20 +1,60 @@
 """What an event does to what a person may be sent."""
 
+from typing import Any
+
+import orjson
+
 from tracker.events import Channel, Event, EventType
-from tracker.person import Person, Suppression, SuppressionScope
+from tracker.person import Consent, Person, Suppression, SuppressionScope
 
 SCOPES: dict[EventType, SuppressionScope] = {
     EventType.UNSUBSCRIBE: "nurture",
     EventType.COMPLAINT: "nurture",
     EventType.EMAIL_BOUNCE: "all",
 }
-"""Which events stop what."""
+"""Which events stop what. On WhatsApp an unsubscribe is more: it takes the consent back, and nothing is sent at all."""
+
+WROTE_FIRST = "wrote first"
+UNSUBSCRIBED = "unsubscribe"
+"""Bases of a consent."""
 
 
 def after(person: Person, event: Event) -> Person:
     """Return the person after `event`; the very same object when it changes nothing."""
+    match event.event_type:
+        case EventType.WHATSAPP_REPLY:
+            return _wrote(person, event)
+        case EventType.WHATSAPP_SENT:
+            return _written_to(person, event)
+        case EventType.UNSUBSCRIBE if event.channel is Channel.WHATSAPP:
+            return _denied(person, event)
     scope = SCOPES.get(event.event_type)
     if scope is None:
         return person
     channel = event.channel if event.channel is not Channel.PRODUCT else Channel.EMAIL
     return person.suppress(Suppression(channel=channel, reason=event.event_type, at=event.timestamp, scope=scope))
+
+
+def _wrote(person: Person, event: Event) -> Person:
+    """Who writes may be answered, for a day at least, unless they took that back before."""
+    at = min(event.timestamp, event.received_at)
+    values: dict[str, Any] = {"whatsapp_seen_at": max(at, person.whatsapp_seen_at or at)}
+    if person.whatsapp_lead is None:
+        values["whatsapp_lead"] = event.lead_id
+    if person.whatsapp_consent.status == "unknown":
+        values["whatsapp_consent"] = Consent(status="granted", basis=WROTE_FIRST, source=event.source, at=at)
+    return person.updated(values, at=event.received_at)
+
+
+def _written_to(person: Person, event: Event) -> Person:
+    """An answer to the person says nothing new of what they are written to about."""
+    if orjson.loads(event.metadata).get("category") == "reply":
+        return person
+    return person.updated({"whatsapp_lead": event.lead_id}, at=event.received_at)
+
+
+def _denied(person: Person, event: Event) -> Person:
+    if person.whatsapp_consent.status == "denied":
+        return person
+    consent = Consent(status="denied", basis=UNSUBSCRIBED, source=event.source, at=event.timestamp)
+    return person.updated({"whatsapp_consent": consent}, at=event.received_at)

@@ -1,21 +1,23 @@
 """Leads that are created or corrected by hand or by an API client: contact, demographics, product context."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
+from tracker import people
 from tracker.catalog import Catalog, check_version
 from tracker.errors import Fault, Invalid, Refused
 from tracker.events import Channel
 from tracker.identity import Key, crm_key, email_key, match, phone_key
 from tracker.lead import Lead
-from tracker.logins import Email, Phone, Zone, person_changes, strangers
+from tracker.logins import Email, Phone, person_changes, strangers
 from tracker.model import Input, Line, Name, Slug, new_id
 from tracker.person import CrmIdentity, Person
 from tracker.ports import Facts
 from tracker.product import Versioned
+from tracker.product_parts import Zone
 from tracker.recorder import Loaded, Recorder
 from tracker.store.port import Change, Document, Insert, Replace, Store
 from tracker.store.schema import Kind
@@ -119,29 +121,23 @@ class Contacts:
 
         async def read() -> _KnownPerson:
             keys = wanted.identity_keys()
-            found = await self._store.get(Kind.PERSON_KEYS, *(key.id for key in keys))
-            owners: dict[Key, str] = {key: d.body["person_id"] for key, d in zip(keys, found, strict=True) if d}
-            matched = match(keys, owners, await self._strangers(wanted, owners))
+            owners, documents = await people.owners(self._store, keys)
+            matched = match(keys, owners, _strangers(wanted, owners, documents))
             foreign = frozenset(key for key, owner in owners.items() if owner != matched.person_id)
+            config = await self._catalog.entering(wanted.product_id, matched.person_id or person_id) or live
             if matched.person_id is None:
-                return _KnownPerson(None, None, matched.new_keys, live, foreign)
-            (person,) = await self._store.get(Kind.PERSONS, matched.person_id)
-            assert person is not None, "a key names a person"
+                return _KnownPerson(None, None, matched.new_keys, config, foreign)
+            person = documents[matched.person_id]
             existing = person.body["leads"].get(wanted.product_id)
             (lead,) = await self._store.get(Kind.LEADS, existing) if existing else [None]
-            return _KnownPerson(person, lead, matched.new_keys, live, foreign)
+            return _KnownPerson(person, lead, matched.new_keys, config, foreign)
 
         def decide(known: _KnownPerson) -> Decision[Created]:
             return decide_creation(wanted, known, lead_id=lead_id, person_id=person_id, now=self._clock())
 
-        return await run(self._store, read, decide, reactors=self._recorder.reactors, record=record())
-
-    async def _strangers(self, wanted: NewLead, owners: dict[Key, str]) -> frozenset[str]:
-        """Return those owners whom the CRM knows under another id."""
-        if wanted.crm_user_id is None or crm_key(wanted.source, wanted.crm_user_id) in owners:
-            return frozenset()
-        found = await self._store.get(Kind.PERSONS, *dict.fromkeys(owners.values()))
-        return strangers(((d.id, Person.read(d.body)) for d in found if d), wanted.source, wanted.crm_user_id)
+        created = await run(self._store, read, decide, reactors=self._recorder.reactors, record=record())
+        self._recorder.after()
+        return created
 
     async def update(self, lead_id: str, given: LeadFields, *, expected: int | None) -> Loaded:
         """Merge the given fields into a lead and its person.
@@ -149,18 +145,20 @@ class Contacts:
         Raises: NotFound, Outdated. Refused: an address belongs to somebody else.
         """
 
+        cause = new_id()
+
         async def read() -> tuple[Loaded, dict[Key, str]]:
             loaded = await self._recorder.load(lead_id)
             keys = given.identity_keys()
-            found = await self._store.get(Kind.PERSON_KEYS, *(key.id for key in keys))
-            return loaded, {key: d.body["person_id"] for key, d in zip(keys, found, strict=True) if d}
+            return loaded, (await people.owners(self._store, keys)).by_key
 
         def decide(known: tuple[Loaded, dict[Key, str]]) -> Decision[None]:
             loaded, owners = known
             check_version(expected, loaded.version)
-            return Decision(None, decide_update(given, loaded, owners, now=self._clock()))
+            return decide_update(given, loaded, owners, cause=cause, now=self._clock())
 
-        await run(self._store, read, decide)
+        await run(self._store, read, decide, reactors=self._recorder.reactors)
+        self._recorder.after()
         return await self._recorder.load(lead_id)
 
 
@@ -196,7 +194,17 @@ def decide_creation(
     return Decision(Created(lead_id, 1, lead, person, True), changes, [facts])
 
 
-def decide_update(given: LeadFields, loaded: Loaded, owners: dict[Key, str], *, now: datetime) -> Sequence[Change]:
+def _strangers(wanted: NewLead, owners: dict[Key, str], documents: dict[str, Document]) -> frozenset[str]:
+    """Return those owners whom the CRM knows under another id."""
+    if wanted.crm_user_id is None or crm_key(wanted.source, wanted.crm_user_id) in owners:
+        return frozenset()
+    persons = ((id, Person.read(document.body)) for id, document in documents.items())
+    return strangers(persons, wanted.source, wanted.crm_user_id)
+
+
+def decide_update(
+    given: LeadFields, loaded: Loaded, owners: dict[Key, str], *, cause: str, now: datetime
+) -> Decision[None]:
     """Raises: Refused: an address belongs to somebody else."""
     for key, owner in owners.items():
         if owner != loaded.person_id:
@@ -216,7 +224,17 @@ def decide_update(given: LeadFields, loaded: Loaded, owners: dict[Key, str], *, 
     new_keys = [key for key in given.identity_keys() if key not in owners]
     changes += [Insert(Kind.PERSON_KEYS, key.id, {"person_id": loaded.person_id}) for key in new_keys]
     changes += person_changes(loaded.person_id, loaded.person_version, person, loaded.person)
-    return changes
+    facts = Facts(
+        lead_id=loaded.id,
+        lead=lead,
+        person=person,
+        config=loaded.config.config,
+        now=now,
+        lead_before=loaded.lead,
+        person_before=loaded.person,
+        cause=cause,
+    )
+    return Decision(None, changes, [facts])
 
 
 def _merged(person: Person, given: LeadFields, *, at: datetime, foreign: frozenset[Key] = frozenset()) -> Person:

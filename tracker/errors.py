@@ -1,4 +1,4 @@
-"""Errors know their status; one middleware (`config.problems`) renders all of them as problem+json."""
+"""Errors know their status; the edge (`config.problems`) renders all of them as problem+json."""
 
 from http import HTTPStatus
 from typing import ClassVar, NamedTuple

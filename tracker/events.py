@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
+
+from msgspec import Struct
 
 from tracker.model import Document
 from tracker.stages import Stage
@@ -41,11 +43,14 @@ NO_METADATA: Mapping[str, Any] = MappingProxyType({})
 OURS = frozenset({"leadline", "bot"})
 """Sources of the events that this server records itself."""
 
+USUAL_SOURCES = ("leadline", "bot", "api", "crm")
+"""Where nearly every event comes from: this server, and whoever does not say otherwise."""
+
 REPLIES = frozenset({EventType.WHATSAPP_REPLY, EventType.EMAIL_REPLY, EventType.CHATBOT_INTERACTION})
 """A person who answers is engaged, whatever the score."""
 
 
-class Happening(NamedTuple):
+class Happening(Struct, frozen=True):
     """Something that a person did, as its source tells it, before it is counted on a lead.
 
     Attributes: timestamp: when it happened. machine: done by a scanner or proxy.

@@ -4,9 +4,11 @@ import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Any
 
+from tracker import people
 from tracker.catalog import Catalog
-from tracker.identity import Key, match
+from tracker.identity import match
 from tracker.lead import Lead
 from tracker.logins import (
     Counted,
@@ -112,7 +114,7 @@ class Ingestion:
         for share in shares:
             # Taken out of memory: what fails now is read the next time.
             person = self._people.pop(share.who, None)
-            known.append(person and await self._from_memory(person, share.logins))
+            known.append(await self._from_memory(person, share.logins) if person else None)
         new = [share.logins for share, found in zip(shares, known, strict=True) if found is None]
         read = iter(await asyncio.gather(*map(self._from_store, new)) if new else ())
         now = self.clock()
@@ -157,9 +159,7 @@ class Ingestion:
         get = self.store.get
         keys = list(dict.fromkeys(key for login in logins for key in identity_keys(login)))
         events = await get(Kind.LEAD_EVENTS, *dict.fromkeys(login.key for login in logins))
-        found = await get(Kind.PERSON_KEYS, *(key.id for key in keys))
-        owners: dict[Key, str] = {key: d.body["person_id"] for key, d in zip(keys, found, strict=True) if d}
-        documents = {d.id: d for d in await get(Kind.PERSONS, *dict.fromkeys(owners.values())) if d}
+        owners, documents = await people.owners(self.store, keys)
         persons = {id: Person.read(d.body) for id, d in documents.items()}
         others = frozenset[str]()
         if keys[0] not in owners:  # the CRM's id is new: whoever it knows under another one is not meant
@@ -180,7 +180,7 @@ class Ingestion:
         configs = {
             p: await self._catalog.version(p, person.leads[p].lead.config_number)
             if p in person.leads
-            else await self._catalog.live(p)
+            else await self._catalog.entering(p, person.id)
             for p in products
         }
         seen = {d.id: d.body["lead_id"] for d in events if d}
@@ -191,17 +191,19 @@ class Ingestion:
 class _Request:
     """Logins that came together, and their results as they come in."""
 
-    __slots__ = ("answer", "logins", "results")
+    __slots__ = ("answer", "logins", "missing", "results")
 
     def __init__(self, logins: Sequence[Login]):
         self.logins = logins
-        self.results: dict[int, LoginResult] = {}
+        self.missing = len(logins)
+        self.results: list[Any] = [None] * self.missing
         self.answer: asyncio.Future[list[LoginResult]] = asyncio.get_running_loop().create_future()
 
     def take(self, index: int, result: LoginResult) -> None:
         self.results[index] = result
-        if len(self.results) == len(self.logins) and not self.answer.done():
-            self.answer.set_result([self.results[i] for i in range(len(self.logins))])
+        self.missing -= 1
+        if not self.missing and not self.answer.done():
+            self.answer.set_result(self.results)
 
 
 class _Share:

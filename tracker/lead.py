@@ -8,7 +8,7 @@ from typing import Any
 from tracker.events import Channel
 from tracker.model import Document, Output
 from tracker.person import Person
-from tracker.scoring import points
+from tracker.points import points
 from tracker.stages import Stage
 from tracker.times import Instant, instant
 
@@ -16,7 +16,14 @@ FREQUENCY_DAYS = 30
 
 
 class Lead(Document, frozen=True, kw_only=True):
-    """Attributes: score: thousandths of a point, the sum of the ledger. login_days: logins per UTC day, recent ones."""
+    """Attributes: score: thousandths of a point, what the ledger comes to. faded, scored_at: the same before rounding,
+    and the newest scoring event, as of which it holds; only where points fade. capped: points given per day and type,
+    only where a day has a cap. login_days: logins per UTC day, recent ones. seen: when each kind of event last
+    happened, logins apart.
+    absorbed: leads whose ledgers count here; merged_into: the lead where this one's counts.
+    answered: qualification slots. wrote_on: where the person last wrote. handoff_id: of the one that is not resolved.
+    held_by: the salesperson who has the thread, while the bot and the drips are silent.
+    """
 
     person_id: str
     product_id: str
@@ -24,6 +31,9 @@ class Lead(Document, frozen=True, kw_only=True):
     organization_id: str | None = None
     stage: Stage = Stage.USER
     score: int = 0
+    faded: float = 0.0
+    scored_at: Instant | None = None
+    capped: dict[str, int] = {}
     config_number: int
     created_at: Instant
     updated_at: Instant
@@ -31,10 +41,17 @@ class Lead(Document, frozen=True, kw_only=True):
     login_days: dict[str, int] = {}
     feature_usage: tuple[str, ...] = ()
     trial_status: str | None = None
+    seen: dict[str, Instant] = {}
+    answered: tuple[str, ...] = ()
+    wrote_on: Channel | None = None
+    absorbed: tuple[str, ...] = ()
+    merged_into: str | None = None
+    handoff_id: str | None = None
+    held_by: str | None = None
 
 
 class StageChange(Document, frozen=True, kw_only=True):
-    """One entry of the audit trail. `before` is the stage left, `to` the one entered."""
+    """One entry of the audit trail. `before` is the stage left, `to` the one entered; `opens` is a handoff's id."""
 
     lead_id: str
     before: Stage
@@ -44,6 +61,7 @@ class StageChange(Document, frozen=True, kw_only=True):
     reason: str
     event_id: str | None = None
     reverts: str | None = None
+    opens: str | None = None
 
 
 def count_login(login_days: dict[str, int], at: Instant) -> dict[str, int]:
@@ -56,17 +74,17 @@ def count_login(login_days: dict[str, int], at: Instant) -> dict[str, int]:
     return {d: n for d, n in {**login_days, day: 1}.items() if d >= oldest}
 
 
-def _days_before(at: datetime) -> str:
-    return instant(max(at, _FIRST_WINDOW) - timedelta(days=FREQUENCY_DAYS))[:10]
+def _days_before(at: datetime, days: int = FREQUENCY_DAYS) -> str:
+    return instant(max(at, _FIRST_WINDOW) - timedelta(days=days))[:10]
 
 
 _FIRST_WINDOW = datetime(1, 1, 1, tzinfo=UTC) + timedelta(days=FREQUENCY_DAYS)
 """Before this the window would begin before the calendar does."""
 
 
-def login_frequency(login_days: dict[str, int], now: datetime) -> int:
-    """Logins in the last 30 days."""
-    oldest = _days_before(now)
+def login_frequency(login_days: dict[str, int], now: datetime, *, days: int = FREQUENCY_DAYS) -> int:
+    """Logins in the last 30 days, or fewer."""
+    oldest = _days_before(now, days)
     return sum(n for day, n in login_days.items() if day >= oldest)
 
 

@@ -1,24 +1,32 @@
 """The ledger's fold: what a run of events does to one lead. Pure."""
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 import orjson
+from msgspec import Struct
 
+from tracker import review
+from tracker.conditions import holds, sightings, told
 from tracker.events import REPLIES, Event, EventType, Happening
+from tracker.handoff import opened, qualified
 from tracker.lead import Lead, StageChange, count_login
+from tracker.person import Person
+from tracker.points import thousandths
 from tracker.product import ProductConfig
-from tracker.scoring import score, thousandths
+from tracker.product_parts import Progression
+from tracker.qualification import answers_something, missing
+from tracker.review import ReviewKind
+from tracker.scoring import FAILED, Scored, is_plain, limited, tallied, worth
 from tracker.stages import ORDER, Stage, path
 from tracker.store.port import Change, Increment, Insert
 from tracker.store.schema import Kind
-from tracker.times import Instant
+from tracker.times import Instant, moment
 
 LANES = 8
 """Counters are spread over so many documents, so that writers do not meet on one."""
 
 
-class Folded(NamedTuple):
+class Folded(Struct, frozen=True):
     """The lead afterwards, the events with their points, and the stage changes, in order."""
 
     lead: Lead
@@ -26,50 +34,76 @@ class Folded(NamedTuple):
     stage_changes: list[StageChange]
 
 
-def fold(lead_id: str, lead: Lead, happenings: Iterable[Happening], config: ProductConfig, *, at: Instant) -> Folded:
+def fold(
+    lead_id: str,
+    lead: Lead,
+    happenings: Iterable[Happening],
+    config: ProductConfig,
+    *,
+    at: Instant,
+    person: Person | None = None,
+) -> Folded:
     """Count what happened on a lead, in order.
 
-    Args: happenings: not yet in the ledger. config: the version that the lead follows. at: now.
+    Args: happenings: not yet in the ledger. config: the version that the lead follows. at: now. person: whose answers
+        count although nobody asked for them on this lead.
     """
+    rules, plain = config.scoring_rules, is_plain(config.scoring_rules)
     total, stage, login_days, last_login = lead.score, lead.stage, lead.login_days, lead.last_login_at
     events, changes = [], []
     for happening in happenings:
-        event = _scored(happening, lead_id, lead.product_id, config, at, before=(total, stage))
-        total = event.score_after
-        if event.event_type is EventType.LOGIN:
-            login_days = count_login(login_days, event.timestamp)
-            last_login = max(last_login or event.timestamp, event.timestamp)
-        for before, to in path(stage, earned(stage, total, event, config, goal=happening.metadata.get("goal"))):
-            changes.append(
-                StageChange(
-                    lead_id=lead_id,
-                    before=before,
-                    to=to,
-                    at=at,
-                    actor="leadline",
-                    reason=_reason(to, total, event, config),
-                    event_id=event.key,
-                )
-            )
-            stage = to
+        kind, timestamp = happening.event_type, happening.timestamp
+        scored = worth(kind, rules, happening.metadata, machine=happening.machine)
+        if plain:
+            total += scored.impact
+        else:
+            scored = Scored(limited(lead, kind, scored.impact, timestamp, rules), scored.rule)
+            lead = tallied(lead, kind, scored.impact, timestamp, rules)
+            total = lead.score
+        event = _event(happening, lead_id, lead.product_id, scored, at, after=(total, stage))
+        if kind is EventType.LOGIN:
+            login_days = count_login(login_days, timestamp)
+            last_login = max(last_login or timestamp, timestamp)
+        else:
+            lead = _said(lead, happening)
+        now_lead = lead
+        if config.progression is not None:
+            now_lead = lead.but(score=total, stage=stage, login_days=login_days, last_login_at=last_login)
+        reached = deserved(now_lead, (stage, total), event, config, person)
+        for change in steps(lead_id, stage, reached, total, event, config, at=at):
+            changes.append(change)
+            stage = change.to
         events.append(event if stage is event.stage_after else event.but(stage_after=stage))
     after = lead.but(score=total, stage=stage, updated_at=at, login_days=login_days, last_login_at=last_login)
+    if changes:
+        after, changes = qualified(after, changes, events[-1].key)
     return Folded(after, events, changes)
 
 
-def _scored(
-    happening: Happening,
-    lead_id: str,
-    product_id: str,
-    config: ProductConfig,
-    at: Instant,
-    *,
-    before: tuple[int, Stage],
+def _said(lead: Lead, happening: Happening) -> Lead:
+    """Return the lead with when this was last seen, where the person wrote, and which question it answered."""
+    lead = _seen(lead, happening)
+    if happening.event_type in REPLIES:
+        return lead if happening.channel is lead.wrote_on else lead.but(wrote_on=happening.channel)
+    if happening.event_type is EventType.QUALIFICATION_ANSWER:
+        slot = answers_something(happening.metadata)
+        return lead if slot is None or slot in lead.answered else lead.but(answered=(*lead.answered, slot))
+    return lead
+
+
+def _seen(lead: Lead, happening: Happening) -> Lead:
+    if happening.machine:
+        return lead
+    keys = sightings(happening.event_type, happening.metadata)
+    latest = {key: max(lead.seen.get(key, happening.timestamp), happening.timestamp) for key in keys}
+    return lead if latest.items() <= lead.seen.items() else lead.but(seen=lead.seen | latest)
+
+
+def _event(
+    happening: Happening, lead_id: str, product_id: str, scored: Scored, at: Instant, *, after: tuple[int, Stage]
 ) -> Event:
-    """Return the event with its points. Args: before: score and stage of the lead."""
-    total, stage = before
-    slot = happening.metadata.get("slot")
-    impact, rule = score(happening.event_type, config.scoring_rules, slot=slot, machine=happening.machine)
+    """Return the event with its points. Args: after: score of the lead with it, and the stage before it."""
+    total, stage = after
     return Event(
         lead_id=lead_id,
         product_id=product_id,
@@ -80,29 +114,91 @@ def _scored(
         timestamp=happening.timestamp,
         received_at=at,
         metadata=orjson.dumps(dict(happening.metadata)).decode() if happening.metadata else "{}",
-        score_impact=impact,
-        score_after=total + impact,
+        score_impact=scored.impact,
+        score_after=total,
         stage_after=stage,
-        rule=rule,
+        rule=scored.rule,
         machine=happening.machine,
     )
 
 
 def rescored(event: Event, config: ProductConfig, *, machine: bool) -> Event:
     """Return an event of the ledger as it counts when it was, or was not, a machine's."""
-    slot = orjson.loads(event.metadata).get("slot")
-    impact, rule = score(event.event_type, config.scoring_rules, slot=slot, machine=machine)
+    impact, rule = worth(event.event_type, config.scoring_rules, orjson.loads(event.metadata), machine=machine)
     return event.but(machine=machine, score_impact=impact, rule=rule)
 
 
-def earned(stage: Stage, total: int, event: Event, config: ProductConfig, *, goal: str | None = None) -> Stage:
+def recounted(lead: Lead, events: Iterable[Event], config: ProductConfig) -> tuple[Lead, list[Event]]:
+    """Count a whole ledger anew, where points fade or a day has a cap: one event may change what others are worth.
+
+    Returns: the lead, and the events that are worth something else than they say.
+    """
+    rules, changed = config.scoring_rules, []
+    lead = lead.but(score=0, faded=0.0, scored_at=None, capped={})
+    for event in sorted(events, key=lambda event: (event.timestamp, event.key)):
+        after = rescored(event, config, machine=event.machine)
+        impact = limited(lead, event.event_type, after.score_impact, event.timestamp, rules)
+        lead = tallied(lead, event.event_type, impact, event.timestamp, rules)
+        if impact != event.score_impact:
+            changed.append(after.but(score_impact=impact))
+    return lead, changed
+
+
+def deserved(
+    lead: Lead, now_at: tuple[Stage, int], event: Event, config: ProductConfig, person: Person | None
+) -> Stage:
+    """Return the furthest stage that the lead has come to with `event`.
+
+    Args: lead: with the event, where the product has conditions of its own. now_at: its stage and score.
+    """
+    stage, total = now_at
+    reached = earned(stage, total, event, config)
+    if config.progression is not None and not event.machine and config.stage_policy == "automatic":
+        reached = _progressed(lead, person or _NOBODY, event, reached, config.progression)
+    if reached is Stage.QUALIFIED and missing(lead, person, config):
+        return max(Stage.ENGAGED, stage, key=ORDER.index)
+    return reached
+
+
+def _progressed(lead: Lead, person: Person, event: Event, by_score: Stage, progression: Progression) -> Stage:
+    if by_score is Stage.CUSTOMER:
+        return by_score
+    now = moment(event.received_at)
+    for stage, condition in ((Stage.QUALIFIED, progression.qualified), (Stage.ENGAGED, progression.engaged)):
+        held = by_score is stage if condition is None else holds(condition, lead, person, now=now)
+        if held:
+            return max(stage, lead.stage, key=ORDER.index)
+    return lead.stage
+
+
+def steps(
+    lead_id: str, stage: Stage, reached: Stage, total: int, event: Event, config: ProductConfig, *, at: Instant
+) -> list[StageChange]:
+    """Return the audit entries of a lead that `event` brings from `stage` to `reached`."""
+    return [
+        StageChange(
+            lead_id=lead_id,
+            before=before,
+            to=to,
+            at=at,
+            actor="leadline",
+            reason=_reason(to, total, event, config),
+            event_id=event.key,
+        )
+        for before, to in path(stage, reached)
+    ]
+
+
+def earned(stage: Stage, total: int, event: Event, config: ProductConfig) -> Stage:
     """Return the furthest stage that the lead has earned with `event`; its own when the event earns nothing."""
     if config.stage_policy == "n8n" or event.machine:
         return stage
     if event.event_type is EventType.CONVERSION:
+        goal = orjson.loads(event.metadata).get("goal")
         return Stage.CUSTOMER if goal in config.conversion_goals else stage
     replied = event.event_type in REPLIES
-    if event.score_impact <= 0 and not replied:
+    completes = event.event_type is EventType.QUALIFICATION_ANSWER and config.qualification.required
+    if event.score_impact <= 0 and not replied and not completes:
         return stage
     if total >= thousandths(config.scoring_rules.qualification_threshold):
         return Stage.QUALIFIED
@@ -114,6 +210,12 @@ def earned(stage: Stage, total: int, event: Event, config: ProductConfig, *, goa
 def _reason(to: Stage, total: int, event: Event, config: ProductConfig) -> str:
     if event.event_type is EventType.CONVERSION:
         return "a conversion goal was reached"
+    condition = config.progression and {
+        Stage.ENGAGED: config.progression.engaged,
+        Stage.QUALIFIED: config.progression.qualified,
+    }.get(to)
+    if condition:
+        return f"the product's condition holds: {told(condition)}"
     threshold = config.scoring_rules.qualification_threshold if to is Stage.QUALIFIED else config.engaged_threshold
     if total >= thousandths(threshold):
         return f"score {total / 1000:g} reached {threshold:g}"
@@ -132,9 +234,28 @@ def counters(events: Sequence[Event]) -> list[Change]:
 
 def entries(events: Iterable[Event], stage_changes: Iterable[StageChange]) -> list[Change]:
     """The documents of a fold; the event that caused a stage change names its audit entry."""
+    events = list(events)
     changes: list[Change] = [Insert(Kind.LEAD_EVENTS, event.key, event.body()) for event in events]
+    changes += [_fault(event) for event in events if event.rule.startswith(FAILED)]
     changes += [
         Insert(Kind.LEAD_AUDIT, f"{change.lead_id}:{change.event_id}:{ORDER.index(change.to)}", change.body())
         for change in stage_changes
     ]
+    for change in stage_changes:
+        changes += opened(change)
     return changes
+
+
+def _fault(event: Event) -> Change:
+    """The review item of an event whose rule failed."""
+    return review.item(
+        ReviewKind.SCORING,
+        reason=f"a {event.event_type} was given the product's default points",
+        error=event.rule,
+        input={"event": event.key, "product_id": event.product_id},
+        at=event.received_at,
+        lead_id=event.lead_id,
+    )
+
+
+_NOBODY = Person(created_at=Instant(""), updated_at=Instant(""))

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Annotated, Any, Literal, NamedTuple
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Annotated, Any, Literal
 
+from msgspec import Struct
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError
 
 from tracker.errors import Fault
@@ -17,18 +17,11 @@ from tracker.model import Input, Line, Name, PastTime, Slug, faults
 from tracker.person import Consent, ConsentStatus, CrmIdentity, Person
 from tracker.ports import Facts
 from tracker.product import ProductConfig, Versioned
+from tracker.product_parts import Zone
 from tracker.store.port import Change, Delete, Insert, Replace
 from tracker.store.schema import Kind
 from tracker.times import Instant, instant
 from tracker.unit import Decision
-
-
-def _zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ValueError("is not a time zone such as Europe/Berlin") from error
-    return name
 
 
 def _features(value: Any) -> Any:
@@ -46,7 +39,6 @@ Source = Annotated[Slug, AfterValidator(_not_ours)]
 
 Email = Annotated[str, Field(max_length=320), AfterValidator(str.strip), AfterValidator(email_address)]
 Phone = Annotated[str, Field(max_length=40), AfterValidator(phone_number)]
-Zone = Annotated[str, Field(max_length=60), AfterValidator(_zone)]
 
 
 class Login(Input):
@@ -81,7 +73,7 @@ class Login(Input):
 REQUIRED = frozenset(name for name, field in Login.model_fields.items() if field.is_required())
 
 
-class Read(NamedTuple):
+class Read(Struct, frozen=True):
     """A record as understood: a login, what was dropped from it, or why it is none."""
 
     login: Login | None
@@ -110,13 +102,13 @@ def identity_keys(login: Login) -> list[Key]:
     return keys
 
 
-class KnownLead(NamedTuple):
+class KnownLead(Struct, frozen=True):
     id: str
     version: int
     lead: Lead
 
 
-class KnownPerson(NamedTuple):
+class KnownPerson(Struct, frozen=True):
     """A person as it was read, with its leads by product; version 0 where it is not stored yet."""
 
     id: str
@@ -125,7 +117,7 @@ class KnownPerson(NamedTuple):
     leads: Mapping[str, KnownLead]
 
 
-class Known(NamedTuple):
+class Known(Struct, frozen=True):
     """What is known of the person whose logins these are.
 
     Attributes: seen: lead id by key, of events that the ledger has. owners: of the identity keys. new_keys: identity
@@ -141,14 +133,14 @@ class Known(NamedTuple):
     new_leads: Mapping[str, str]
 
 
-class LoginResult(NamedTuple):
+class LoginResult(Struct, frozen=True):
     """What became of one login: the lead it counted on, or why it was not taken."""
 
     status: Literal["accepted", "duplicate", "unknown_product"]
     lead_id: str | None = None
 
 
-class Counted(NamedTuple):
+class Counted(Struct, frozen=True):
     """The results, in the order given, and the person as it is after the commit."""
 
     results: list[LoginResult]
@@ -188,7 +180,7 @@ def decide_logins(logins: Sequence[Login], known: Known, *, now: datetime) -> De
         found = leads.get(product_id) or KnownLead(
             known.new_leads[product_id], 0, _new_lead(its[0], before.id, config.number, at)
         )
-        more, fact = _count(its, found, person, config.config, now=now, at=at)
+        more, fact = _count(its, found, person, config.config, before.person, now=now, at=at)
         changes += more
         facts.append(fact)
         after[product_id] = KnownLead(found.id, found.version + 1, fact.lead)
@@ -201,15 +193,22 @@ _instant = lru_cache(maxsize=1)(instant)
 
 
 def _count(
-    logins: Sequence[Login], found: KnownLead, person: Person, config: ProductConfig, *, now: datetime, at: Instant
+    logins: Sequence[Login],
+    found: KnownLead,
+    person: Person,
+    config: ProductConfig,
+    before: Person,
+    *,
+    now: datetime,
+    at: Instant,
 ) -> tuple[list[Change], Facts]:
-    """Count logins on their lead, which may be new."""
+    """Count logins on their lead, which may be new. Args: before: the person as it was."""
     lead, newest = found.lead, logins[0].occurred_at
     happenings = []
     for login in logins:
         lead, newest = _context(lead, login), max(newest, login.occurred_at)
         happenings.append(Happening(login.source, login.event_id, EventType.LOGIN, Channel.PRODUCT, login.occurred_at))
-    folded = fold(found.id, lead, happenings, config, at=at)
+    folded = fold(found.id, lead, happenings, config, at=at, person=person)
     body = folded.lead.body()
     write = Replace(Kind.LEADS, found.id, found.version, body) if found.version else Insert(Kind.LEADS, found.id, body)
     facts = Facts(
@@ -222,6 +221,8 @@ def _count(
         newest=newest,
         events=folded.events,
         stage_changes=folded.stage_changes,
+        lead_before=found.lead if found.version else None,
+        person_before=before if found.version else None,
     )
     return [write, *entries(folded.events, folded.stage_changes), *counters(folded.events)], facts
 
@@ -309,11 +310,11 @@ def person_changes(person_id: str, version: int, person: Person, before: Person)
     now_words, old_words = words(person), words(before)
     known_leads = set(before.leads.values())
     for lead_id in person.leads.values():
-        changes += _word_changes(lead_id, now_words, old_words if lead_id in known_leads else frozenset())
+        changes += word_changes(lead_id, now_words, old_words if lead_id in known_leads else frozenset())
     return changes
 
 
-def _word_changes(lead_id: str, now_words: frozenset[str], had: frozenset[str]) -> Iterable[Change]:
+def word_changes(lead_id: str, now_words: frozenset[str], had: frozenset[str]) -> Iterable[Change]:
     for word in sorted(now_words - had):
         yield Insert(Kind.LEAD_WORDS, f"{word}:{lead_id}", {"word": word, "lead_id": lead_id})
     for word in sorted(had - now_words):

@@ -1,7 +1,7 @@
 """What all models share: frozen, nothing unknown, text cleaned at the edge."""
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Self
 
@@ -86,10 +86,16 @@ def _normal(text: str, *, keep: str) -> str:
     return unicodedata.normalize("NFC", kept)
 
 
-def _not_empty(text: str) -> str:
-    if not text:
-        raise ValueError("must not be empty")
-    return text
+def _filled(cleaned: Callable[[str], str]) -> Callable[[str], str]:
+    """Return what cleans a text and refuses it when nothing is left."""
+
+    def filled(text: str) -> str:
+        text = cleaned(text)
+        if not text:
+            raise ValueError("must not be empty")
+        return text
+
+    return filled
 
 
 def _moment(value: Any) -> datetime:
@@ -122,17 +128,13 @@ def _plain_json(value: dict[str, Any]) -> dict[str, Any]:
 
 
 Line = Annotated[str, StringConstraints(max_length=2000), AfterValidator(clean)]
-Name = Annotated[
-    str, StringConstraints(min_length=1, max_length=200), AfterValidator(clean), AfterValidator(_not_empty)
-]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_filled(clean))]
 """A name or an id given from outside: 1 to 200 characters."""
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 """An id that appears in addresses: products, templates."""
 
-Lines = Annotated[
-    str, StringConstraints(min_length=1, max_length=20_000), AfterValidator(clean_lines), AfterValidator(_not_empty)
-]
+Lines = Annotated[str, StringConstraints(min_length=1, max_length=20_000), AfterValidator(_filled(clean_lines))]
 
 _TIME = WithJsonSchema({"type": "string", "format": "date-time"})
 PastTime = Annotated[Instant, BeforeValidator(_past), _TIME]

@@ -47,7 +47,10 @@ def describe(routes: Sequence[Route], *, version: str) -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": definitions,
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "key": {"type": "http", "scheme": "bearer"},
+                "desk": {"type": "apiKey", "in": "cookie", "name": "leadline_desk_session"},
+            },
         },
     }
 
@@ -60,6 +63,8 @@ def _schemas(routes: Sequence[Route]) -> tuple[dict[tuple[type[BaseModel], Mode]
     for route in routes:
         if isinstance(route.body, type) and issubclass(route.body, BaseModel):
             wanted[route.body, "validation"] = None
+        if route.form is not None:
+            wanted[route.form, "validation"] = None
         wanted[route.query, "validation"] = None
         for model in route.answers.values():
             if isinstance(model, type):
@@ -81,9 +86,17 @@ def _operation(route: Route, schemas: dict[tuple[type[BaseModel], Mode], Any]) -
     if route.scope is not None:
         operation["security"] = [{"key": []}]
         operation["description"] = f"Needs a key with the scope `{route.scope}`."
+    if route.session:
+        operation["security"] = [{"desk": []}]
+    if route.form is not None:
+        content = {"application/x-www-form-urlencoded": {"schema": schemas[route.form, "validation"]}}
+        operation["requestBody"] = {"required": True, "content": content}
     if route.body is not None:
         schema = route.schema or schemas.get((route.body, "validation"), {})
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+        operation["requestBody"] = {
+            "required": not route.optional,
+            "content": {"application/json": {"schema": schema}},
+        }
     return operation
 
 

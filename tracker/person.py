@@ -48,8 +48,16 @@ class Person(Document, frozen=True, kw_only=True):
     email_consent: Consent = Consent()
     whatsapp_consent: Consent = Consent()
     suppressions: tuple[Suppression, ...] = ()
+    whatsapp_seen_at: Instant | None = None
+    """When the person last wrote on WhatsApp: free text may be sent for 24 h from then."""
+    whatsapp_lead: str | None = None
+    """The lead that a message on WhatsApp was last about; what the person writes there is an answer to it."""
     leads: dict[str, str] = {}
     """Product id → lead id. A person has one lead in a product because this document has one version at a time."""
+    absorbed: tuple[str, ...] = ()
+    """Persons that turned out to be this one."""
+    merged_into: str | None = None
+    """The person that this one turned out to be."""
     created_at: Instant
     updated_at: Instant
 

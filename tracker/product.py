@@ -1,27 +1,29 @@
 """A product's configuration, as the API takes it. Every fault is told at once, each with its path."""
 
-from typing import Annotated, Any, Literal, NamedTuple
+import hashlib
+from typing import Annotated, Any, Literal, NamedTuple, Self, get_args
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from tracker.events import Channel
-from tracker.identity import email_address
+from tracker.events import EventType
 from tracker.model import Document, Input, Line, Name, Points, Slug
+from tracker.product_parts import (
+    Days,
+    Experiment,
+    FrequencyCap,
+    Guardrails,
+    Percent,
+    Progression,
+    QuietHours,
+    ReEngagement,
+    Sender,
+    Sequence,
+    Speaking,
+    WebAddress,
+    Workflow,
+)
 from tracker.stages import Stage
 from tracker.times import Instant
-
-
-class Step(Input):
-    """One message of a sequence, `delay_hours` after the step before it was settled (the first: after stage entry)."""
-
-    delay_hours: Annotated[float, Field(ge=0, le=24 * 365 * 5, allow_inf_nan=False)]
-    channel: Literal[Channel.EMAIL, Channel.WHATSAPP, Channel.CHATBOT]
-    template_id: Slug
-
-
-class Sequence(Input):
-    stage: Stage
-    messages: Annotated[tuple[Step, ...], Field(max_length=100)]
 
 
 class ScoringRules(Input):
@@ -34,24 +36,24 @@ class ScoringRules(Input):
     answer_points: dict[Name, Points] = {}
     default_points: Points = 0
     qualification_threshold: Points = 100
+    half_life_days: Days | None = None
+    """After so many days an event is worth half."""
+
+    daily_caps: dict[EventType, Annotated[Points, Field(ge=0)]] = {}
+    """The most points that events of one type give in a day (UTC)."""
 
 
-def _mailbox(text: str) -> str:
-    _, bracket, address = text.rpartition("<")
-    if bracket and not address.endswith(">"):
-        raise ValueError("is not an address such as Mia <mia@example.com>")
-    email_address(address.removesuffix(">"))
-    return text
+Slot = Literal[
+    "full_name", "email", "company", "company_size", "job_title", "industry", "use_case", "timeline", "budget"
+]
+SLOTS: tuple[str, ...] = get_args(Slot)
+"""The questions that the assistant can ask, in its order."""
 
 
-Mailbox = Annotated[Line, AfterValidator(_mailbox)]
+class Qualification(Input):
+    """The answers that a lead must have given before its score can qualify it."""
 
-
-class Sender(Input):
-    """Who a product's mail comes from: `Name <mail@host>`."""
-
-    from_: Annotated[Mailbox, Field(alias="from")]
-    reply_to: Mailbox | None = None
+    required: Annotated[tuple[Slot, ...], Field(max_length=len(SLOTS))] = ()
 
 
 class ProductConfig(Input):
@@ -61,10 +63,25 @@ class ProductConfig(Input):
     scoring_rules: ScoringRules = ScoringRules()
     conversion_goals: Annotated[tuple[Name, ...], Field(max_length=50)] = ()
     engaged_threshold: Points = 20
+    progression: Progression | None = None
     stage_policy: Literal["automatic", "n8n"] = "automatic"
+    sequence_policy: Literal["automatic", "n8n"] = "automatic"
     nurture_after_hours: Annotated[float, Field(ge=0, le=24 * 365)] = 72
+    re_engagement: ReEngagement | None = None
+    holdout: Percent = 0
+    channels: Annotated[tuple[Speaking, ...], Field(max_length=3)] = ()
+    email_consent: Literal["opt_out", "opt_in"] = "opt_out"
+    quiet_hours: QuietHours | None = None
+    frequency_cap: FrequencyCap | None = None
     sender: Sender | None = None
+    utm: Annotated[dict[Slug, Name], Field(max_length=20)] = {}
+    booking_url: WebAddress | None = None
     facts: dict[Name, Line] = {}
+    qualification: Qualification = Qualification()
+    experiments: Annotated[tuple[Experiment, ...], Field(max_length=20)] = ()
+    guardrails: Guardrails | None = None
+    retention_days: Annotated[int, Field(ge=1, le=36_500)] | None = None
+    workflow: Workflow | None = None
 
     @field_validator("nurturing_sequences")
     @classmethod
@@ -74,15 +91,40 @@ class ProductConfig(Input):
             raise ValueError("a stage has one sequence at most")
         return sequences
 
+    @model_validator(mode="after")
+    def _experiments_name_steps(self) -> Self:
+        for number, experiment in enumerate(self.experiments):
+            sequence = self.sequence(experiment.stage)
+            if sequence is None or experiment.step >= len(sequence.messages):
+                raise ValueError(f"experiments/{number}: the sequence of {experiment.stage} has no such step")
+        return self
+
     def sequence(self, stage: Stage) -> Sequence | None:
         return next((s for s in self.nurturing_sequences if s.stage is stage and s.messages), None)
 
 
 class Product(Document, frozen=True, kw_only=True):
-    """Which version of a product is live."""
+    """Which version of a product is live, and which one is a candidate for a share of the new leads.
+
+    Attributes: live: 0 while there are only drafts. before: versions that were live earlier, the latest last.
+    """
 
     live: int
+    candidate: int | None = None
+    percent: float = 0
+    before: tuple[int, ...] = ()
     updated_at: Instant
+
+    def now_live(self, number: int, *, at: Instant) -> "Product":
+        """Return the product with another live version. Every rollout ends with that."""
+        before = (*(n for n in self.before if n != number), self.live) if self.live else ()
+        return Product(live=number, before=before[-100:], updated_at=at)
+
+    def entering(self, person_id: str, product_id: str) -> int:
+        """Return the version that a new lead enters with: the same person always falls on the same side."""
+        if self.candidate is None or share(product_id, person_id) >= self.percent:
+            return self.live
+        return self.candidate
 
 
 class ProductVersion(Document, frozen=True, kw_only=True):
@@ -92,6 +134,7 @@ class ProductVersion(Document, frozen=True, kw_only=True):
     number: int
     config: str
     author: str
+    note: str = ""
     created_at: Instant
 
 
@@ -100,6 +143,12 @@ class Versioned(NamedTuple):
 
     config: ProductConfig
     number: int
+
+
+def share(*parts: str) -> float:
+    """Return where these ids fall between 0 and 100, evenly spread and the same every time."""
+    digest = hashlib.blake2b("\n".join(parts).encode(), digest_size=8).digest()
+    return int.from_bytes(digest) / 2**64 * 100
 
 
 def version_id(product_id: str, number: int) -> str:

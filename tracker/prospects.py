@@ -1,10 +1,12 @@
 """People who come to us by themselves, over a chat: found by a key, or met for the first time."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import NamedTuple, TypeVar
 
+from tracker import consent, people
 from tracker.errors import Fault, Invalid
 from tracker.events import Happening
+from tracker.handoff import Reason, wished
 from tracker.identity import Key, match
 from tracker.lead import Lead
 from tracker.ledger import counters, entries, fold
@@ -14,12 +16,15 @@ from tracker.person import Person
 from tracker.ports import Facts
 from tracker.product import Versioned
 from tracker.recorder import Recorder
-from tracker.store.port import Change, Insert, Replace
+from tracker.store.port import Change, Document, Insert, Replace
 from tracker.store.schema import Kind
 from tracker.times import instant
 from tracker.unit import Decision, run
 
 Outcome = TypeVar("Outcome")
+
+CONTACT = {"visitor": "visitor", "whatsapp": "whatsapp_id", "phone": "phone"}
+"""What of a person a key is, where it is an address to answer to."""
 
 
 class Met(NamedTuple):
@@ -40,13 +45,28 @@ class Met(NamedTuple):
 
 
 class Acted(NamedTuple):
-    """What a turn comes to. `person`: as it becomes. `claims`: keys that it says are its own."""
+    """What a turn comes to.
+
+    Attributes: person: as it becomes. claims: keys that it says are its own. wish: why a person is asked for. cause: id
+    of what caused the wish.
+    """
 
     outcome: object
     happenings: Sequence[Happening]
     person: Person
     changes: Sequence[Change] = ()
     claims: Sequence[Key] = ()
+    wish: Reason | None = None
+    cause: str = ""
+
+
+class _Engaged(NamedTuple):
+    """Attributes: free_claims: keys that are nobody's yet. handoff: the lead's, where another wish concerns it."""
+
+    met: Met
+    acted: Acted
+    free_claims: Sequence[Key]
+    handoff: Document | None
 
 
 async def engage(
@@ -60,14 +80,18 @@ async def engage(
     """
     person_id, lead_id = new_id(), new_id()
 
-    async def read() -> tuple[Met, Acted, Sequence[Key]]:
+    async def read() -> _Engaged:
         met = await _meet(recorder, keys, product_id, person_id, lead_id)
         acted = await act(met)
         found = await recorder.store.get(Kind.PERSON_KEYS, *(key.id for key in acted.claims))
-        return met, acted, [key for key, owner in zip(acted.claims, found, strict=True) if owner is None]
+        free = [key for key, owner in zip(acted.claims, found, strict=True) if owner is None]
+        handoff = None
+        if acted.wish is not None and met.lead.handoff_id is not None:
+            (handoff,) = await recorder.store.get(Kind.HANDOFFS, met.lead.handoff_id)
+        return _Engaged(met, acted, free, handoff)
 
-    def decide(known: tuple[Met, Acted, Sequence[Key]]) -> Decision[object]:
-        return _decide(*known, recorder)
+    def decide(known: _Engaged) -> Decision[object]:
+        return _decide(known, recorder)
 
     outcome = await run(recorder.store, read, decide, reactors=recorder.reactors)
     recorder.after()
@@ -79,18 +103,21 @@ async def _meet(recorder: Recorder, keys: Sequence[Key], product_id: str, person
     live = await recorder.catalog.live(product_id)
     if live is None:
         raise Invalid("the product does not exist", Fault("product_id", f"there is no product {product_id}"))
-    found = await get(Kind.PERSON_KEYS, *(key.id for key in keys))
-    matched = match(keys, {key: d.body["person_id"] for key, d in zip(keys, found, strict=True) if d})
-    stored = (await get(Kind.PERSONS, matched.person_id))[0] if matched.person_id else None
+    owners, documents = await people.owners(recorder.store, keys)
+    matched = match(keys, owners)
+    stored = documents[matched.person_id] if matched.person_id else None
     before = person = Person.read(stored.body) if stored else Person(created_at=at, updated_at=at)
     person_id = stored.id if stored else person_id
+    person = _with_contact(person, (key for key in keys if owners.get(key, person_id) == person_id))
     known_lead = (await get(Kind.LEADS, person.leads[product_id]))[0] if product_id in person.leads else None
     if known_lead is not None:
         lead, lead_id = Lead.read(known_lead.body), known_lead.id
         config = await recorder.catalog.version(product_id, lead.config_number) or live
     else:
-        config = live
-        lead = Lead(person_id=person_id, product_id=product_id, config_number=live.number, created_at=at, updated_at=at)
+        config = await recorder.catalog.entering(product_id, person_id) or live
+        lead = Lead(
+            person_id=person_id, product_id=product_id, config_number=config.number, created_at=at, updated_at=at
+        )
         person = person.with_lead(product_id, lead_id)
     return Met(
         person_id,
@@ -105,29 +132,50 @@ async def _meet(recorder: Recorder, keys: Sequence[Key], product_id: str, person
     )
 
 
-def _decide(met: Met, acted: Acted, free_claims: Sequence[Key], recorder: Recorder) -> Decision[object]:
+def _with_contact(person: Person, keys: Iterable[Key]) -> Person:
+    """Return the person with the addresses that its own keys are, where it has none yet."""
+    values = {CONTACT[key.kind]: key.value for key in reversed(list(keys)) if key.kind in CONTACT}
+    values = {name: value for name, value in values.items() if getattr(person, name) is None}
+    return person.but(**values) if values else person
+
+
+def _decide(known: _Engaged, recorder: Recorder) -> Decision[object]:
+    met, acted = known.met, known.acted
     now, config = recorder.clock(), met.config.config
-    folded = fold(met.lead_id, met.lead, acted.happenings, config, at=instant(now))
+    at = instant(now)
+    lead, wishes = met.lead, list[Change]()
+    if acted.wish is not None:
+        lead, wishes = wished(lead, met.lead_id, acted.wish, acted.cause, found=known.handoff, at=at)
+    folded = fold(met.lead_id, lead, acted.happenings, config, at=at, person=acted.person)
     body = folded.lead.body()
     changes: list[Change] = [
         Replace(Kind.LEADS, met.lead_id, met.lead_version, body)
         if met.lead_version
         else Insert(Kind.LEADS, met.lead_id, body)
     ]
-    changes += person_changes(met.person_id, met.person_version, acted.person, met.stored)
-    own = dict.fromkeys((*met.new_keys, *free_claims))
+    person = acted.person
+    for event in folded.events:
+        person = consent.after(person, event)
+    changes += person_changes(met.person_id, met.person_version, person, met.stored)
+    own = dict.fromkeys((*met.new_keys, *known.free_claims))
     changes += [Insert(Kind.PERSON_KEYS, key.id, {"person_id": met.person_id}) for key in own]
     changes += entries(folded.events, folded.stage_changes)
     changes += counters(folded.events)
+    changes += wishes
     changes += acted.changes
     facts = Facts(
         lead_id=met.lead_id,
         lead=folded.lead,
-        person=acted.person,
+        person=person,
         config=config,
         now=now,
         created=not met.lead_version,
         events=folded.events,
         stage_changes=folded.stage_changes,
+        wished=lead.handoff_id if acted.wish is not None and known.handoff is None else None,
+        wish=acted.wish,
+        cause=acted.cause,
+        lead_before=met.lead if met.lead_version else None,
+        person_before=met.stored if met.lead_version else None,
     )
     return Decision(acted.outcome, changes, [facts])

@@ -3,20 +3,20 @@
 import heapq
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import orjson
 
 from tracker.events import Event
-from tracker.lead import Lead, words
+from tracker.lead import Lead, view, words
+from tracker.people import followed
 from tracker.person import Person
-from tracker.product import ProductConfig
-from tracker.scoring import points, thousandths
+from tracker.points import points, thousandths
 from tracker.stages import Stage
 from tracker.store.port import Cursor, Document, Page, Scalar, Store
 from tracker.store.schema import (
     EVENTS_ALL,
-    EVENTS_BY_LEAD,
     LEADS_ALL,
     LEADS_BY_PRODUCT,
     LEADS_BY_STAGE,
@@ -44,15 +44,21 @@ class Found(NamedTuple):
     person: Person
 
 
-async def leads(store: Store, wanted: Filter, *, after: Cursor | None, limit: int) -> tuple[list[Found], Page]:
-    """Return leads, oldest first, or by matching word when searching; the page carries the next cursor."""
+async def leads(
+    store: Store, wanted: Filter, *, after: Cursor | None, limit: int, newest: bool = False
+) -> tuple[list[Found], Page]:
+    """Return leads, oldest first, or by matching word when searching; the page carries the next cursor.
+
+    Args: newest: newest first, where nothing is searched.
+    """
     tokens = (wanted.q or "").casefold().split()
     index, prefix = _index(wanted) if not tokens else (LEADS_BY_WORD, ())
     low, high = (tokens[0], tokens[0] + "\U0010ffff") if tokens else (None, None)
+    reverse = newest and not tokens
     found: list[Found] = []
     examined = 0
     while True:
-        page = await store.find(index, *prefix, low=low, high=high, after=after, limit=limit)
+        page = await store.find(index, *prefix, low=low, high=high, reverse=reverse, after=after, limit=limit)
         candidates = await with_persons(store, page.items if not tokens else await _of_words(store, page.items))
         for source, candidate in zip(page.items, candidates, strict=True):
             after = Cursor(source.body["word"] if tokens else source.id, source.id)
@@ -81,8 +87,8 @@ async def _of_words(store: Store, entries: Sequence[Document]) -> list[Document 
 
 
 async def with_persons(store: Store, documents: Sequence[Document | None]) -> list[Found | None]:
-    ids = list(dict.fromkeys(d.body["person_id"] for d in documents if d))
-    persons = {d.id: Person.read(d.body) for d in await store.get(Kind.PERSONS, *ids) if d}
+    found = await followed(store, dict.fromkeys(d.body["person_id"] for d in documents if d))
+    persons = {id: Person.read(d.body) for id, d in found.items()}
     return [
         Found(d, Lead.read(d.body), persons[d.body["person_id"]]) if d and d.body["person_id"] in persons else None
         for d in documents
@@ -91,7 +97,8 @@ async def with_persons(store: Store, documents: Sequence[Document | None]) -> li
 
 def _wanted(found: Found, wanted: Filter) -> bool:
     return (
-        (wanted.product_id is None or found.lead.product_id == wanted.product_id)
+        found.lead.merged_into is None
+        and (wanted.product_id is None or found.lead.product_id == wanted.product_id)
         and (wanted.stage is None or found.lead.stage is wanted.stage)
         and (wanted.min_score is None or found.lead.score >= thousandths(wanted.min_score))
     )
@@ -116,58 +123,51 @@ class Source:
 
 
 async def timeline(
-    store: Store, sources: Sequence[Source], lead_id: str, *, after: Cursor | None, limit: int
+    store: Store,
+    sources: Sequence[Source],
+    lead_ids: Sequence[str],
+    *,
+    after: Cursor | None,
+    limit: int,
+    newest: bool = False,
 ) -> tuple[list[dict[str, Any]], Cursor | None]:
-    """Return a page of the one story of a lead, oldest first, merged from all sources."""
-    pages = [(s, await store.find(s.index, lead_id, after=after, limit=limit)) for s in sources]
+    """Return a page of the one story of a lead, oldest or newest first, merged from all sources.
+
+    Args: lead_ids: the lead's own and those that it absorbed.
+    """
+    pages = [
+        (source, await store.find(source.index, lead_id, reverse=newest, after=after, limit=limit + 1))
+        for source in sources
+        for lead_id in lead_ids
+    ]
     rows = ((d.body[s.index.range], d.id, n, s, d) for n, (s, page) in enumerate(pages) for d in page.items)
-    first = heapq.nsmallest(limit + 1, rows, key=lambda row: row[:3])
+    choose = heapq.nlargest if newest else heapq.nsmallest
+    first = choose(limit + 1, rows, key=lambda row: row[:3])
     items = [{"at": at, "kind": s.kind, "id": id, **s.show(d)} for at, id, _, s, d in first[:limit]]
     return items, Cursor(first[limit - 1][0], first[limit - 1][1]) if len(first) > limit else None
 
 
-async def everything(store: Store, index: Index, *prefix: Scalar, chunk: int = 500) -> AsyncIterator[Document]:
-    """Yield every document of an index, a page at a time."""
+async def of_lead(
+    store: Store, index: Index, lead_ids: Sequence[str], *, high: Scalar = None
+) -> AsyncIterator[Document]:
+    """Yield every document of a lead and of those that it absorbed."""
+    for lead_id in lead_ids:
+        async for document in everything(store, index, lead_id, high=high):
+            yield document
+
+
+async def everything(
+    store: Store, index: Index, *prefix: Scalar, high: Scalar = None, chunk: int = 500
+) -> AsyncIterator[Document]:
+    """Yield every document of an index, a page at a time. Args: high: only those below it."""
     after: Cursor | None = None
     while True:
-        page = await store.find(index, *prefix, after=after, limit=chunk)
+        page = await store.find(index, *prefix, high=high, after=after, limit=chunk)
         for document in page.items:
             yield document
         if page.next is None:
             return
         after = page.next
-
-
-async def explained_score(store: Store, lead_id: str, lead: Lead, config: ProductConfig) -> dict[str, Any]:
-    """Return the score with its parts, recounted from the ledger."""
-    by_type: dict[str, int] = {}
-    by_day: dict[str, int] = {}
-    total = 0
-    async for document in everything(store, EVENTS_BY_LEAD, lead_id):
-        event = Event.read(document.body)
-        total += event.score_impact
-        by_type[str(event.event_type)] = by_type.get(str(event.event_type), 0) + event.score_impact
-        by_day[event.timestamp[:10]] = by_day.get(event.timestamp[:10], 0) + event.score_impact
-    thresholds = {"engaged": config.engaged_threshold, "qualified": config.scoring_rules.qualification_threshold}
-    return {
-        "total": points(total),
-        "by_type": {name: points(value) for name, value in by_type.items()},
-        "by_day": {name: points(value) for name, value in sorted(by_day.items())},
-        "thresholds": thresholds,
-        "explanation": _explanation(total, by_type, lead.stage, thresholds),
-    }
-
-
-def _explanation(total: int, by_type: dict[str, int], stage: Stage, thresholds: dict[str, float]) -> str:
-    parts = [f"{points(value):g} from {name}" for name, value in sorted(by_type.items(), key=lambda p: -p[1]) if value]
-    text = f"{points(total):g} points" + (": " + ", ".join(parts) if parts else "") + f". Stage {stage}."
-    target = {Stage.USER: "engaged", Stage.ENGAGED: "qualified"}.get(stage)
-    if target is None:
-        return text
-    missing = thresholds[target] - total / 1000
-    if missing <= 0:
-        return f"{text} The score has reached the threshold of {thresholds[target]:g} ({target})."
-    return f"{text} {missing:g} more would reach {thresholds[target]:g} ({target})."
 
 
 EVENT_COLUMNS = (
@@ -190,6 +190,50 @@ async def event_rows(store: Store) -> AsyncIterator[tuple[Any, ...]]:
     async for document in everything(store, EVENTS_ALL):
         body = document.body
         yield tuple(points(body[c]) if c == "score_impact" else body[c] for c in EVENT_COLUMNS)
+
+
+LEAD_COLUMNS = (
+    "lead_id",
+    "product_id",
+    "stage",
+    "engagement_score",
+    "name",
+    "email",
+    "phone",
+    "company",
+    "company_size",
+    "job_title",
+    "industry",
+    "organization_id",
+    "crm_user_id",
+    "preferred_channel",
+    "trial_status",
+    "login_frequency",
+    "last_login_at",
+    "created_at",
+    "updated_at",
+    "person_id",
+)
+
+
+async def lead_rows(store: Store, wanted: Filter, *, now: datetime) -> AsyncIterator[tuple[Any, ...]]:
+    """Yield leads as rows of `LEAD_COLUMNS`. Args: now: what the login frequency is counted back from."""
+    after: Cursor | None = None
+    while True:
+        found, page = await leads(store, wanted, after=after, limit=500)
+        for document, lead, person in found:
+            shown = view(document.id, document.version, lead, person, now=now)
+            flat = {
+                **shown["demographics"],
+                **shown["contact_info"],
+                **shown["product_context"],
+                **shown,
+                "lead_id": document.id,
+            }
+            yield tuple(flat.get(column) for column in LEAD_COLUMNS)
+        if page.next is None:
+            return
+        after = page.next
 
 
 def shown_event(document: Document) -> dict[str, Any]:

@@ -7,17 +7,21 @@ from typing import NamedTuple
 from tracker import consent
 from tracker.catalog import Catalog, check_version
 from tracker.errors import NotFound, Refused
-from tracker.events import Event, Happening
+from tracker.events import USUAL_SOURCES, Event, Happening, event_key
+from tracker.handoff import opened, qualified
 from tracker.lead import Lead, StageChange
-from tracker.ledger import counters, entries, fold, rescored
+from tracker.ledger import counters, deserved, entries, fold, recounted, rescored, steps
 from tracker.logins import person_changes
 from tracker.model import new_id
+from tracker.people import followed
 from tracker.person import Person
-from tracker.ports import Facts, Reactor, Settled
+from tracker.ports import Facts, Failure, Reactor, Settled
 from tracker.product import Versioned
+from tracker.reading import of_lead
+from tracker.scoring import is_plain
 from tracker.stages import Stage, advance
 from tracker.store.port import Change, Document, Expect, Insert, Replace, Store
-from tracker.store.schema import AUDIT_BY_LEAD, Kind
+from tracker.store.schema import AUDIT_BY_LEAD, EVENTS_BY_LEAD, Kind
 from tracker.times import instant
 from tracker.unit import Decision, Record, run
 
@@ -33,6 +37,11 @@ class Loaded(NamedTuple):
     person: Person
     config: Versioned
 
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The lead's own id, and those of the leads that it absorbed."""
+        return (self.id, *self.lead.absorbed)
+
 
 class Recorded(NamedTuple):
     """What an event did. `duplicate`: it was in the ledger already, and this is what it did then."""
@@ -42,10 +51,11 @@ class Recorded(NamedTuple):
 
 
 class Effect(NamedTuple):
-    """What another room wants in the same commit: documents to write, messages that reached their end."""
+    """What another room wants in the same commit: documents to write, messages that reached their end or failed."""
 
     changes: Sequence[Change] = ()
     settled: Sequence[Settled] = ()
+    failures: Sequence[Failure] = ()
 
 
 async def no_effect(_: Loaded) -> Effect:
@@ -69,8 +79,10 @@ class Recorder:
         self.store, self.catalog, self.clock, self.reactors, self.after = store, catalog, clock, reactors, after
 
     async def load(self, lead_id: str) -> Loaded:
-        """Raises: NotFound."""
+        """Return a lead; for one that was absorbed by another, that other one. Raises: NotFound."""
         (found,) = await self.store.get(Kind.LEADS, lead_id)
+        while found is not None and (into := found.body.get("merged_into")):
+            (found,) = await self.store.get(Kind.LEADS, into)
         if found is None:
             raise NotFound(f"there is no lead {lead_id}")
         return await self.loaded(found)
@@ -78,7 +90,7 @@ class Recorder:
     async def loaded(self, found: Document) -> Loaded:
         """Return the lead of a document together with its person and configuration."""
         lead = Lead.read(found.body)
-        (person,) = await self.store.get(Kind.PERSONS, lead.person_id)
+        person = (await followed(self.store, [lead.person_id])).get(lead.person_id)
         config = await self.catalog.version(lead.product_id, lead.config_number)
         assert person is not None, "a lead has a person"
         assert config is not None, "a lead has a configuration"
@@ -114,8 +126,8 @@ class Recorder:
 
     def _counted(self, loaded: Loaded, happenings: Iterable[Happening], effect: Effect) -> Decision[Recorded]:
         now, config = self.clock(), loaded.config.config
-        folded = fold(loaded.id, loaded.lead, happenings, config, at=instant(now))
         person = loaded.person
+        folded = fold(loaded.id, loaded.lead, happenings, config, at=instant(now), person=person)
         for event in folded.events:
             person = consent.after(person, event)
         changes: list[Change] = [Replace(Kind.LEADS, loaded.id, loaded.version, folded.lead.body())]
@@ -132,36 +144,79 @@ class Recorder:
             events=folded.events,
             stage_changes=folded.stage_changes,
             settled=effect.settled,
+            failures=effect.failures,
+            lead_before=loaded.lead,
+            person_before=loaded.person,
         )
         return Decision(Recorded(False, folded.events[-1]), changes, [facts])
 
-    async def reclassify(self, event_key: str, *, machine: bool) -> Event:
+    async def reclassify(self, id: str, *, machine: bool) -> Event:
         """Say whether an event was a machine's, and count it anew.
 
+        Args: id: `source:event_id`; the source may be left out where it is one of `USUAL_SOURCES`.
         Raises: NotFound: no such event.
         """
+        keys = (id, *(event_key(source, id) for source in USUAL_SOURCES))
+        found = next((d for d in await self.store.get(Kind.LEAD_EVENTS, *keys) if d), None)
+        if found is None:
+            raise NotFound(f"there is no event {id}")
+        return await self._reclassify(found.id, machine=machine)
 
-        async def read() -> tuple[Loaded, Document]:
-            (found,) = await self.store.get(Kind.LEAD_EVENTS, event_key)
+    async def _reclassify(self, key: str, *, machine: bool) -> Event:
+        async def read() -> tuple[Loaded, dict[str, Document]]:
+            (found,) = await self.store.get(Kind.LEAD_EVENTS, key)
             if found is None:
-                raise NotFound(f"there is no event {event_key}")
-            return await self.load(found.body["lead_id"]), found
+                raise NotFound(f"there is no event {key}")
+            loaded = await self.load(found.body["lead_id"])
+            if is_plain(loaded.config.config.scoring_rules):
+                return loaded, {found.id: found}
+            return loaded, {d.id: d async for d in of_lead(self.store, EVENTS_BY_LEAD, loaded.ids)}
 
-        def decide(known: tuple[Loaded, Document]) -> Decision[Event]:
+        def decide(known: tuple[Loaded, dict[str, Document]]) -> Decision[Event]:
             loaded, found = known
-            before = Event.read(found.body)
+            before = Event.read(found[key].body)
             if before.machine == machine:
                 return Decision(before)
-            after = rescored(before, loaded.config.config, machine=machine)
-            gained = after.score_impact - before.score_impact
-            lead = loaded.lead.but(score=loaded.lead.score + gained, updated_at=instant(self.clock()))
-            changes = [
-                Replace(Kind.LEAD_EVENTS, found.id, found.version, after.body()),
-                Replace(Kind.LEADS, loaded.id, loaded.version, lead.body()),
-            ]
-            return Decision(after, changes)
+            return self._reclassified(loaded, found, before.but(machine=machine))
 
-        return await run(self.store, read, decide)
+        done = await run(self.store, read, decide, reactors=self.reactors)
+        self.after()
+        return done
+
+    def _reclassified(self, loaded: Loaded, found: dict[str, Document], event: Event) -> Decision[Event]:
+        """Args: found: the whole ledger of the lead where events bear on each other's points, else the event alone."""
+        now, config, lead = self.clock(), loaded.config.config, loaded.lead
+        at = instant(now)
+        if is_plain(config.scoring_rules):
+            after = rescored(event, config, machine=event.machine)
+            lead, events = lead.but(score=lead.score + after.score_impact - event.score_impact), [after]
+        else:
+            others = [Event.read(d.body) for id, d in found.items() if id != event.key]
+            lead, events = recounted(lead, [*others, event], config)
+            after = next((e for e in events if e.key == event.key), event)
+            events = [after, *(e for e in events if e is not after)]
+        reached = deserved(lead, (lead.stage, lead.score), after, config, loaded.person)
+        stage_changes = steps(loaded.id, lead.stage, reached, lead.score, after, config, at=at)
+        lead = lead.but(stage=reached, updated_at=at)
+        if stage_changes:
+            lead, stage_changes = qualified(lead, stage_changes, event.key)
+        changes: list[Change] = [
+            *(Replace(Kind.LEAD_EVENTS, e.key, found[e.key].version, e.body()) for e in events),
+            Replace(Kind.LEADS, loaded.id, loaded.version, lead.body()),
+            *entries([], stage_changes),
+        ]
+        facts = Facts(
+            lead_id=loaded.id,
+            lead=lead,
+            person=loaded.person,
+            config=config,
+            now=now,
+            stage_changes=stage_changes,
+            lead_before=loaded.lead,
+            person_before=loaded.person,
+            cause=f"{event.key}:{event.machine}:{at}",
+        )
+        return Decision(after, changes, [facts])
 
     async def settle(self, lead_id: str, effect: EffectOf) -> None:
         """Commit what `effect` decides on a lead although nothing happened that the ledger counts.
@@ -182,6 +237,9 @@ class Recorder:
                 config=loaded.config.config,
                 now=self.clock(),
                 settled=done.settled,
+                failures=done.failures,
+                lead_before=loaded.lead,
+                person_before=loaded.person,
             )
             if not done.changes:
                 return Decision(None)
@@ -223,7 +281,7 @@ class Recorder:
             reason=reason,
             reverts=reverts,
         )
-        lead = loaded.lead.but(stage=to, updated_at=at)
+        lead, (change,) = qualified(loaded.lead.but(stage=to, updated_at=at), [change], audit_id)
         facts = Facts(
             lead_id=loaded.id,
             lead=lead,
@@ -231,10 +289,14 @@ class Recorder:
             config=loaded.config.config,
             now=now,
             stage_changes=[change],
+            lead_before=loaded.lead,
+            person_before=loaded.person,
+            cause=audit_id,
         )
         changes: list[Change] = [
             Replace(Kind.LEADS, loaded.id, loaded.version, lead.body()),
             Insert(Kind.LEAD_AUDIT, audit_id, change.body()),
+            *opened(change),
         ]
         return Decision(change, changes, [facts])
 

@@ -10,7 +10,7 @@ import orjson
 from tracker.errors import Fault
 from tracker.model import Document, Output, new_id
 from tracker.store.port import Document as Stored
-from tracker.store.port import Insert
+from tracker.store.port import Insert, Replace
 from tracker.store.schema import Kind
 from tracker.times import Instant
 
@@ -21,6 +21,9 @@ class ReviewKind(StrEnum):
     DEAD_LETTER = "dead_letter"  # a workflow could not process a record
     MESSAGE = "message"  # a message that could not be sent
     UNCERTAIN = "uncertain"  # a message that may or may not have been sent
+    SCORING = "scoring"  # an event whose scoring rule failed
+    INBOUND = "inbound"  # a message of a prospect that could not be answered
+    OUTBOUND = "outbound"  # an event that did not reach its receiver
     TEMPLATE = "template"  # a template that is missing or does not render
 
 
@@ -30,8 +33,25 @@ class ReviewStatus(StrEnum):
     DISCARDED = "discarded"
 
 
+class Note(Document, frozen=True, kw_only=True):
+    """One line of an item's history."""
+
+    at: Instant
+    by: str
+    did: str
+
+
+class Trial(Document, frozen=True, kw_only=True):
+    """A replay under way, which may have done its work already. Attributes: input: digest of what is replayed."""
+
+    input: str
+    until: Instant
+
+
 class ReviewItem(Document, frozen=True, kw_only=True):
-    """Attributes: input: JSON text, as it came. error: what was wrong, as JSON-free text."""
+    """Attributes: input: JSON text, as it came. error: what was wrong, as JSON-free text. attempts: replays so far.
+    corrected: the input that was replayed instead, as JSON text.
+    """
 
     kind: ReviewKind
     status: ReviewStatus = ReviewStatus.OPEN
@@ -40,8 +60,15 @@ class ReviewItem(Document, frozen=True, kw_only=True):
     input: str
     lead_id: str | None = None
     message_id: str | None = None
+    product_id: str | None = None
     attempts: int = 0
     created_at: Instant
+    corrected: str | None = None
+    history: tuple[Note, ...] = ()
+    trial: Trial | None = None
+
+    def noted(self, by: str, did: str, *, at: Instant, **changes: Any) -> "ReviewItem":
+        return self.but(history=(*self.history, Note(at=at, by=by, did=did)), **changes)
 
 
 class ReviewView(Output):
@@ -59,9 +86,35 @@ class ReviewView(Output):
     created_at: Instant
 
 
+class HistoryLine(Output):
+    at: Instant
+    by: str
+    did: str
+
+
+class ReviewFull(ReviewView):
+    """One item with all that is known of it. Attributes: corrected: the input that was replayed instead."""
+
+    product_id: str | None
+    corrected: Any
+    history: list[HistoryLine]
+
+
+LISTED = tuple(name for name in ReviewView.model_fields if name not in {"id", "input"})
+
+
 def view(found: Stored) -> dict[str, Any]:
-    item = ReviewItem.read(found.body)
-    return {"id": found.id, **item.body(), "input": orjson.loads(item.input)}
+    """Return an item as lists show it (`ReviewView`), as JSON."""
+    body = ReviewItem.read(found.body).body()
+    return {"id": found.id, **{name: body[name] for name in LISTED}, "input": orjson.loads(body["input"])}
+
+
+def full(id: str, item: ReviewItem) -> dict[str, Any]:
+    """Return an item with its history (`ReviewFull`), as JSON."""
+    body = item.body()
+    del body["trial"]
+    corrected = None if item.corrected is None else orjson.loads(item.corrected)
+    return {"id": id, **body, "input": orjson.loads(item.input), "corrected": corrected}
 
 
 def item(
@@ -73,14 +126,34 @@ def item(
     at: Instant,
     lead_id: str | None = None,
     message_id: str | None = None,
+    product_id: str | None = None,
     id: str | None = None,
 ) -> Insert:
     """The change that puts something into the queue."""
     text = orjson.dumps(input).decode()
     document = ReviewItem(
-        kind=kind, reason=reason, error=error, input=text, lead_id=lead_id, message_id=message_id, created_at=at
+        kind=kind,
+        reason=reason,
+        error=error,
+        input=text,
+        lead_id=lead_id,
+        message_id=message_id,
+        product_id=product_id or _product_of(input),
+        created_at=at,
     )
     return Insert(Kind.REVIEW, id or new_id(), document.body())
+
+
+def _product_of(input: Any) -> str | None:
+    """The product that a record claims to be about."""
+    claimed = input.get("product_id") if isinstance(input, dict) else None
+    return claimed[:100] if isinstance(claimed, str) else None
+
+
+def closed(found: Stored, by: str, did: str, *, at: Instant) -> Replace:
+    """The change that takes an item from the queue: what it is about has come to its end by itself."""
+    item = ReviewItem.read(found.body).noted(by, did, at=at, status=ReviewStatus.DISCARDED)
+    return Replace(found.kind, found.id, found.version, item.body())
 
 
 def content_id(kind: ReviewKind, input: Any) -> str:

@@ -1,9 +1,13 @@
 """Points: what an event is worth, as integer thousandths, so that a sum does not depend on its order."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from tracker.events import EventType
+from tracker.lead import Lead
+from tracker.points import thousandths
 from tracker.product import ScoringRules
+from tracker.times import Instant, moment
 
 RULES: dict[EventType, str] = {
     EventType.LOGIN: "login_points",
@@ -46,11 +50,60 @@ def score(event_type: EventType, rules: ScoringRules, *, slot: object = None, ma
     return Scored(thousandths(points), rule)
 
 
-def thousandths(points: float) -> int:
-    return round(points * 1000)
+FAILED = "default_points: the rule failed: "
+"""How the rule of an event begins that got the product's default because its own rule failed."""
 
 
-def points(thousandths: int) -> float:
-    """Points as the API shows them: 5, 7.5."""
-    whole, rest = divmod(thousandths, 1000)
-    return thousandths / 1000 if rest else whole
+def worth(event_type: EventType, rules: ScoringRules, metadata: Mapping[str, object], *, machine: bool) -> Scored:
+    """Return what one event is worth; the product's default where its rule fails."""
+    try:
+        return score(event_type, rules, slot=metadata.get("slot"), machine=machine)
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with a rule, no event is lost for it
+        return Scored(thousandths(rules.default_points), f"{FAILED}{error!r}")
+
+
+def is_plain(rules: ScoringRules) -> bool:
+    """Whether the score is nothing but the sum of the points."""
+    return rules.half_life_days is None and not rules.daily_caps
+
+
+def limited(lead: Lead, event_type: EventType, impact: int, at: Instant, rules: ScoringRules) -> int:
+    """Return what the day's cap leaves of the points of one event."""
+    cap = rules.daily_caps.get(event_type)
+    if cap is None or impact <= 0:
+        return impact
+    return min(impact, max(0, thousandths(cap) - lead.capped.get(_day(event_type, at), 0)))
+
+
+def tallied(lead: Lead, event_type: EventType, impact: int, at: Instant, rules: ScoringRules) -> Lead:
+    """Return the lead with the points of one event, in whatever order events come.
+
+    Points fade from when their event happened until the newest scoring event.
+    """
+    if impact == 0:
+        return lead
+    capped = lead.capped
+    if impact > 0 and event_type in rules.daily_caps:
+        day = _day(event_type, at)
+        capped = {**capped, day: capped.get(day, 0) + impact}
+    if rules.half_life_days is None:
+        return lead.but(score=lead.score + impact, capped=capped)
+    newest = max(lead.scored_at or at, at)
+    total = faded(lead.faded, rules.half_life_days, since=lead.scored_at or at, until=newest)
+    total += faded(impact, rules.half_life_days, since=at, until=newest)
+    return lead.but(score=rounded(total), faded=total, scored_at=newest, capped=capped)
+
+
+def faded(points: float, half_life_days: float, *, since: Instant, until: Instant) -> float:
+    """Return what is left of points after a while; all of them where `until` is not later."""
+    days = (moment(until) - moment(since)).total_seconds() / 86_400
+    return points * 0.5 ** (days / half_life_days) if days > 0 else points
+
+
+def rounded(total: float) -> int:
+    """Whole thousandths. What sums in another order differ by is far behind the sixth digit."""
+    return round(round(total, 6))
+
+
+def _day(event_type: EventType, at: Instant) -> str:
+    return f"{at[:10]}/{event_type}"

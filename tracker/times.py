@@ -24,6 +24,11 @@ def moment(at: Instant) -> datetime:
     return datetime.fromisoformat(at)
 
 
+def just_after(at: Instant) -> Instant:
+    """The next instant: what is below it has happened by `at`."""
+    return later(moment(at), seconds=0.001)
+
+
 def later(at: datetime, *, seconds: float = 0, hours: float = 0) -> Instant:
     """Return the instant so much after `at`; the far end of the calendar where it would lie beyond."""
     try:

@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
+
+from msgspec import Struct
 
 from tracker.ports import Facts, Reactor
 from tracker.store.port import Change, Conflict, Store, Unavailable
@@ -16,7 +18,7 @@ Outcome = TypeVar("Outcome")
 OutcomeIn = TypeVar("OutcomeIn", contravariant=True)
 
 
-class Decision(NamedTuple, Generic[Outcome]):
+class Decision(Struct, Generic[Outcome], frozen=True):
     """What a use case decided: the answer, the changes, and the facts that other rooms react to."""
 
     outcome: Outcome

@@ -140,20 +140,49 @@ class Route:
     schema: Mapping[str, Any] | None = None
     """JSON schema of a free-form body."""
 
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Sent with every answer of this route, with errors too."""
+
     errors: tuple[int, ...] = ()
     """Statuses that this route may answer beyond those that follow from the other columns."""
+
+    optional: bool = False
+    """The body may be left out."""
+
+    form: type[BaseModel] | None = None
+    """Model of an HTML form, which the handler reads and checks by itself."""
+
+    session: bool = False
+    """The handler asks for somebody who is signed in at the desk."""
 
 
 NOBODY = Principal("", frozenset())
 
 
-def mount(app: web.Application, routes: Sequence[Route], keys: Keys, store: Store) -> None:
-    """Give the application its routes."""
+Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Edge = Callable[[str, Mapping[str, str], Endpoint], Endpoint]
+"""Puts around the endpoint of a path what turns its errors into answers, and adds headers to each of them."""
+
+
+def mount(app: web.Application, routes: Sequence[Route], keys: Keys, store: Store, edge: Edge) -> None:
+    """Give the application its routes, and an answer for every other address."""
     for route in routes:
-        app.router.add_route(route.method, route.path, _endpoint(route, keys, store))
+        app.router.add_route(route.method, route.path, edge(route.path, route.headers, _endpoint(route, keys, store)))
+    app.router.add_route("*", "/{anything:.*}", edge("(none)", {}, _nowhere))
 
 
-def _endpoint(route: Route, keys: Keys, store: Store) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+async def _nowhere(request: web.Request) -> web.StreamResponse:
+    """Raises: HTTPMethodNotAllowed, HTTPNotFound."""
+    allowed: set[str] = set()
+    for resource in request.app.router.resources():
+        _, methods = await resource.resolve(request)
+        allowed |= methods
+    if allowed := allowed - {"*"}:
+        raise web.HTTPMethodNotAllowed(request.method, allowed)
+    raise web.HTTPNotFound
+
+
+def _endpoint(route: Route, keys: Keys, store: Store) -> Endpoint:
     async def endpoint(request: web.Request) -> web.StreamResponse:
         principal = NOBODY
         if route.scope is not None:
@@ -218,7 +247,9 @@ _NO_PATH: Mapping[str, str] = {}
 async def _body(route: Route, request: web.Request) -> tuple[bytes, Any]:
     if route.body is None:
         return b"", None
-    if not (request.content_type == "application/json" or request.content_type.endswith("+json")):
+    if route.optional and not request.body_exists:
+        return b"", route.body()
+    if request.headers.get("Content-Type") != "application/json" and not _is_json(request.content_type):
         raise UnsupportedMedia("send JSON with Content-Type: application/json")
     try:
         raw = await request.read()
@@ -226,6 +257,10 @@ async def _body(route: Route, request: web.Request) -> tuple[bytes, Any]:
         raise Malformed("the body cannot be read as its Content-Encoding says") from error
     value = parse_json(raw)
     return raw, value if route.body is Any else validated(route.body, value, "the body is not as documented")
+
+
+def _is_json(content_type: str) -> bool:
+    return content_type == "application/json" or content_type.endswith("+json")
 
 
 def parse_json(raw: bytes) -> Any:

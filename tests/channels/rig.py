@@ -81,6 +81,8 @@ class Rig:
         words: dict[str, Any] = {"text": f"{template_id} for {{{{ person.first_name }}}}"}
         if channel is Channel.EMAIL:
             words |= {"subject": f"{template_id}, {{{{ person.first_name }}}}", "html": "<p>{{ person.name }}</p>"}
+        if channel is Channel.WHATSAPP:
+            words |= {"content_sid": "HX" + "0" * 32}
         await self.templates.add(NewTemplate.model_validate({"template_id": template_id, "channel": channel, **words}))
 
     async def login(self, user: str = "u1", *, hours_ago: float = 0, event_id: str | None = None, **more: Any) -> str:

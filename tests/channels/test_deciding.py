@@ -12,7 +12,7 @@ from tracker.events import Channel
 from tracker.lead import Lead
 from tracker.person import Consent, Person, Suppression
 from tracker.stages import Stage
-from tracker.times import Instant
+from tracker.times import Instant, later
 
 AT = Instant("2026-03-02T09:00:00.000Z")
 ALL = frozenset({Channel.EMAIL, Channel.WHATSAPP, Channel.CHATBOT})
@@ -36,6 +36,7 @@ def person(**more: Any) -> Person:
         "phone": "+4915112345678",
         "visitor": "v1",
         "whatsapp_consent": Consent(status="granted"),
+        "whatsapp_seen_at": AT,
         **more,
     }
     return Person(created_at=AT, updated_at=AT, **given)
@@ -64,7 +65,7 @@ def test_a_message_that_nothing_speaks_against_goes(channel: Channel, address: s
     """Every check is made in order, each leaves its line, and the verdict names the address."""
     verdict = judged(message(channel), person())
     assert (verdict.outcome, verdict.address) == ("send", address)
-    assert lines(verdict) == [(check, "ok") for check in ORDER]
+    assert lines(verdict) == [(check, "ok") for check in (*ORDER, *(["window"] if channel is Channel.WHATSAPP else []))]
 
 
 @pytest.mark.parametrize("category", Category)
@@ -157,6 +158,50 @@ def test_a_channel_that_is_off_holds():
     assert lines(verdict)[-1] == ("channel", "held: the channel is not configured")
 
 
+NOW = Clock()()
+
+
+@pytest.mark.parametrize("category", Category)
+@pytest.mark.parametrize(
+    ("hours", "open"), [(None, False), (0, True), (23.999, True), (24, False), (24.001, False), (10_000, False)]
+)
+def test_free_text_goes_within_a_day_of_the_last_message(category: Category, hours: float | None, open: bool):
+    """WhatsApp takes free text for 24 h from the person's last message, whatever it is for; the record says when."""
+    seen = None if hours is None else later(NOW, hours=-hours)
+    written = message(Channel.WHATSAPP, category, text="Hi")
+    verdict = judged(written, person(whatsapp_seen_at=seen))
+    assert verdict.outcome == ("send" if open else "skip")
+    check = verdict.checks[-1]
+    assert check.check == "window"
+    assert (check.outcome == "ok") is open
+    assert (seen or "has not written") in check.input
+
+
+@pytest.mark.parametrize("seen", [None, AT, later(NOW, hours=-48)])
+def test_an_approved_template_goes_at_any_time(seen: Any):
+    """A template that WhatsApp has approved opens a conversation; another one does not."""
+    written, known = message(Channel.WHATSAPP, template_id="visit"), person(whatsapp_seen_at=seen)
+    assert decide(written, _lead, known, open_channels=ALL, now=NOW, approved=True).outcome == "send"
+    verdict = judged(written, known)
+    assert verdict.outcome == ("send" if seen == AT else "skip")
+    if verdict.outcome == "skip":
+        assert "content_sid" in verdict.checks[-1].outcome
+
+
+def test_an_opt_out_gets_one_last_word():
+    """The answer to the opt-out, made in its very commit, goes; nothing else does, and nothing after another denial."""
+    denied = Consent(status="denied", basis="unsubscribe", at=AT)
+    answer = message(Channel.WHATSAPP, Category.REPLY)
+    assert judged(answer, person(whatsapp_consent=denied)).outcome == "send"
+    for other, consent in (
+        (answer.but(created_at=later(NOW, seconds=1)), denied),
+        (answer.but(category=Category.TRANSACTIONAL), denied),
+        (answer, denied.but(basis="api")),
+        (answer, denied.but(at=None)),
+    ):
+        assert judged(other, person(whatsapp_consent=consent)).outcome == "skip"
+
+
 AGAINST: dict[str, dict[str, Any]] = {
     "suppression": {"suppressions": (stop(scope="all"),)},
     "consent": {"email_consent": Consent(status="denied")},
@@ -173,3 +218,15 @@ def test_the_first_reason_in_order_decides(reasons: tuple[str, ...]):
     assert verdict.outcome == "skip"
     assert [check.check for check in verdict.checks] == ORDER[: ORDER.index(reasons[0]) + 1]
     assert [outcome == "ok" for _, outcome in lines(verdict)] == [True] * ORDER.index(reasons[0]) + [False]
+
+
+@pytest.mark.parametrize("category", Category)
+def test_nurture_waits_while_a_person_holds_the_thread(category: Category) -> None:
+    """Held, to be looked at again; what is transactional or an answer goes."""
+    verdict = judged(message(category=category), person(), lead().but(held_by="ana"))
+    if category is Category.NURTURE:
+        assert verdict.outcome == "hold"
+        assert verdict.checks[-1].check == "condition"
+        assert verdict.checks[-1].input == "a person holds the thread"
+    else:
+        assert verdict.outcome == "send"

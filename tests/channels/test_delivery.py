@@ -288,6 +288,7 @@ async def test_a_channel_that_is_off_holds_its_messages(store: Store, clock: Clo
 
     phone = ScriptedSender()
     later_on = Rig(store, clock, {Channel.EMAIL: sender, Channel.WHATSAPP: phone})
+    await later_on.happen(lead_id, EventType.WHATSAPP_REPLY, Channel.WHATSAPP)
     await later_on.quiet()
     assert sorted(phone.ids) == sorted(waiting)
 
@@ -302,6 +303,7 @@ async def test_a_slow_channel_does_not_hold_up_another(store: Store, clock: Cloc
     sender.gate.clear()
     work = asyncio.create_task(rig.delivery.work())
     await sender.arrived.acquire()
+    await rig.happen(lead_id, EventType.WHATSAPP_REPLY, Channel.WHATSAPP)
     id = await rig.message(lead_id, channel=Channel.WHATSAPP)
     await rig.delivery.work_on(Channel.WHATSAPP)
     assert phone.ids == [id]
@@ -440,7 +442,7 @@ async def test_a_late_no_does_not_touch_a_later_sending(
     await rig.store.commit(Replace(Kind.MESSAGES, id, found.version, again.body()))  # a person decided so
     other = asyncio.create_task(rig.quiet())
     await sender.arrived.acquire()
-    await rig.delivery.settle(id, late, lease=old_lease)
+    await rig.delivery.settling.settle(id, late, lease=old_lease)
     assert (await rig.stored(id)).status is State.SENDING
     sender.gate.set()
     await asyncio.gather(work, other)

@@ -1,5 +1,6 @@
 """Settings: a wrong one stops the start with its name and what it wants."""
 
+import itertools
 import os
 from pathlib import Path
 
@@ -40,6 +41,10 @@ def wrong() -> list[tuple[str, str]]:
         ("PROVIDER_TIMEOUT", "nan", "600"),
         ("PROVIDER_TIMEOUT", "-1", "greater than 0"),
         ("LOG", "xml", "'json' or 'text'"),
+        ("TWILIO_ACCOUNT_SID", "a" * 34, "AC and 32 hexadecimal digits"),
+        ("TWILIO_AUTH_TOKEN", "short", "at least 8 characters"),
+        ("TWILIO_WHATSAPP_FROM", "4155238886", "whatsapp:+14155238886"),
+        ("TWILIO_API_URL", "twilio.test", "https://leadline.example.com"),
     ],
 )
 def test_a_wrong_setting_names_itself_and_what_it_wants(
@@ -116,3 +121,31 @@ def test_an_address_needs_no_slash_at_its_end(monkeypatch: pytest.MonkeyPatch) -
     """Links are made by putting paths behind it."""
     monkeypatch.setenv("LEADLINE_PUBLIC_URL", "https://leads.example.com/")
     assert load().public_url == "https://leads.example.com"
+
+
+TWILIO = {
+    "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
+    "TWILIO_AUTH_TOKEN": "a-token-of-tests",
+    "TWILIO_WHATSAPP_FROM": "+14155238886",
+}
+
+
+@pytest.mark.parametrize("given", [names for n in (1, 2) for names in itertools.combinations(TWILIO, n)])
+def test_a_half_given_account_names_what_is_missing(monkeypatch: pytest.MonkeyPatch, given: tuple[str, ...]) -> None:
+    """A WhatsApp channel that silently stays off, or takes no answers, is found too late."""
+    for name in given:
+        monkeypatch.setenv(PREFIX + name, TWILIO[name])
+    faults = wrong()
+    assert {path for path, _ in faults} == {PREFIX + name for name in TWILIO.keys() - set(given)}
+    assert all("is needed" in message for _, message in faults)
+
+
+@pytest.mark.parametrize("sender", ["+14155238886", "whatsapp:+14155238886", " whatsapp:+14155238886 "])
+def test_the_sender_may_be_written_with_or_without_its_prefix(monkeypatch: pytest.MonkeyPatch, sender: str) -> None:
+    """Both are what Twilio's console shows."""
+    assert load().twilio is None
+    for name, value in {**TWILIO, "TWILIO_WHATSAPP_FROM": sender}.items():
+        monkeypatch.setenv(PREFIX + name, value)
+    twilio = load().twilio
+    assert twilio is not None
+    assert twilio == (TWILIO["TWILIO_ACCOUNT_SID"], TWILIO["TWILIO_AUTH_TOKEN"], "whatsapp:+14155238886")

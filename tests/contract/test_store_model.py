@@ -5,6 +5,7 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tracker.store.port import (
     Change,
@@ -100,11 +101,15 @@ units = st.lists(changes, max_size=5, unique_by=lambda change: (change.kind, cha
 
 def tell_apart(mark: str, change: Change) -> Change:
     """Return the change with ids and range values of this example, which shares its database with the others."""
-    change = change._replace(id=mark + change.id)
+    change = replace(change, id=mark + change.id)
     if isinstance(change, Insert | Replace):
         ranges = {index.range for index in WATCHED} & change.body.keys()
-        change = change._replace(
-            body={**change.body, **{name: mark + change.body[name] for name in ranges if change.body[name] is not None}}
+        change = replace(
+            change,
+            body={
+                **change.body,
+                **{name: mark + change.body[name] for name in ranges if change.body[name] is not None},
+            },
         )
     return change
 

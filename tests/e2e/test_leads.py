@@ -1,6 +1,7 @@
 """Leads over HTTP: creating, reading, correcting, finding, moving, and the story of each."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -413,3 +414,49 @@ async def test_a_conversion_makes_a_customer(api: Api) -> None:
 async def test_there_is_nothing_under_a_wrong_id(api: Api, path: str, id: str) -> None:
     """An unknown, broken or endless id is 404, whatever it looks like."""
     assert (await api.get(f"/leads/{id}{path}")).status == 404
+
+
+async def test_an_event_may_be_called_a_machines(api: Api) -> None:
+    """What a scanner did is kept and worth nothing, and comes back when a person did it after all; 404 for no event."""
+    lead = await api.lead()
+    await api.event(lead["id"], id="e1", event_type="email_click", channel="email")
+    before = (await api.get(f"/leads/{lead['id']}")).body["engagement_score"]
+    gone = await api.post("/events/e1/reclassify", {"machine": True})
+    assert (gone.status, gone.body["score_impact"], gone.body["engagement_score"]) == (200, 0, 0)
+    assert (await api.post("/events/api:e1/reclassify", {"machine": True})).body["engagement_score"] == 0
+    back = await api.post("/events/api:e1/reclassify", {"machine": False})
+    assert (back.body["engagement_score"], back.body["lead_id"]) == (before, lead["id"])
+    assert (await api.post("/events/nobody/reclassify", {"machine": False})).status == 404
+
+
+async def test_the_score_of_any_moment(api: Api) -> None:
+    """`?at=` tells the score of what had happened by then."""
+    lead = await api.lead()
+    for number, at in enumerate(["2026-01-01T00:00:00Z", "2026-01-03T00:00:00Z"]):
+        await api.event(lead["id"], id=f"e{number}", event_type="login", timestamp=at)
+    totals = [
+        (await api.get(f"/leads/{lead['id']}/score?at={at}")).body["total"]
+        for at in (
+            "2025-12-31T00:00:00Z",
+            "2026-01-01T00:00:00Z",
+            "2026-01-02T12:00:00%2B02:00",
+            "2026-02-01T00:00:00Z",
+        )
+    ]
+    assert totals == [0, 5, 5, 10]
+    assert (await api.get(f"/leads/{lead['id']}/score?at=yesterday")).status == 422
+
+
+async def test_points_fade_on_the_lead_and_in_its_explanation(api: Api) -> None:
+    """A product with a half-life: `/score` counts as of now, and its parts come to the total."""
+    await api.product(scoring_rules={"login_points": 8, "half_life_days": 10})
+    lead = await api.lead()
+    day = timedelta(days=1)
+    for number, ago in enumerate([20, 10]):
+        await api.event(
+            lead["id"], id=f"e{number}", event_type="login", timestamp=(datetime.now(UTC) - ago * day).isoformat()
+        )
+    assert (await api.get(f"/leads/{lead['id']}")).body["engagement_score"] == pytest.approx(12, abs=0.01)
+    told = (await api.get(f"/leads/{lead['id']}/score")).body
+    assert told["total"] == pytest.approx(6, abs=0.01)
+    assert sum(told["by_type"].values()) == pytest.approx(told["total"], abs=0.002)

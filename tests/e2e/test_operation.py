@@ -99,6 +99,18 @@ async def test_the_ledger_is_exported_whole_and_safe(api: Api) -> None:
     assert not [cell for row in rows for cell in row.values() if cell.startswith(("=", "+", "@", "-"))]
 
 
+async def test_leads_are_exported_whole_and_safe(api: Api) -> None:
+    """One row a lead, for keys that may read analytics; no cell begins a formula."""
+    await api.lead(name="=1+1", demographics={"company": "@cmd", "lead_id": "x"})
+    await api.lead(name="Dana", phone="+4915112345678")
+    reply = await api.get("/exports/leads.csv", key=await api.key(Scope.ANALYTICS_READ))
+    assert reply.headers["Content-Disposition"] == 'attachment; filename="leads.csv"'
+    rows = list(csv.DictReader(io.StringIO(reply.raw.decode())))
+    told = [(row["name"], row["company"], row["phone"], row["stage"]) for row in rows]
+    assert told == [("'=1+1", "'@cmd", "", "User"), ("Dana", "", "'+4915112345678", "User")]
+    assert [row["lead_id"] for row in rows] == [lead["id"] for lead in await api.everything("/leads")]
+
+
 async def test_an_empty_ledger_is_a_header(bare: Api) -> None:
     """An export of nothing can be opened too."""
     reply = await bare.get("/exports/events.csv")
@@ -117,7 +129,9 @@ async def test_every_route_is_described(bare: Api) -> None:
     assert described == table
     operations = [operation for path in spec["paths"].values() for operation in path.values()]
     assert len({operation["operationId"] for operation in operations}) == len(operations)
-    closed = [operation for operation in operations if "security" in operation]
+    by_session = [operation for operation in operations if operation.get("security") == [{"desk": []}]]
+    assert len(by_session) == sum(route.session for route in bare.server.routes)
+    closed = [operation for operation in operations if operation.get("security") == [{"key": []}]]
     assert len(closed) == sum(route.scope is not None for route in bare.server.routes)
     assert all({"401", "403"} <= operation["responses"].keys() for operation in closed)
     refs = set(re.findall(r"#/components/schemas/([\w.-]+)", str(spec)))

@@ -33,7 +33,7 @@ async def test_a_put_makes_a_version_and_sets_it_live(api: Api) -> None:
     assert (got.body, got.etag) == (second.body, '"2"')
     versions = (await api.get("/products/grid/versions")).body
     assert [v["version"] for v in versions["items"]] == [2, 1]
-    assert versions["items"][0].keys() == {"version", "author", "created_at"}
+    assert versions["items"][0].keys() == {"version", "author", "note", "created_at"}
     assert {v["author"] for v in versions["items"]} == {"LEADLINE_API_KEY"}
     listed = (await api.get("/products")).body
     assert [(p["product_id"], p["version"]) for p in listed["items"]] == [("flowdesk", 1), ("grid", 2)]
@@ -239,3 +239,46 @@ async def test_a_message_is_sent_once_under_its_key(api: Api) -> None:
     assert {reply.status for reply in replies} <= {202, 422}
     assert (await api.post("/messages/send", body, Idempotency_Key="k")).body["message_id"] in ids
     assert len(await api.everything(f"/leads/{lead['id']}/timeline")) == 1
+
+
+async def test_a_draft_is_kept_and_not_live(api: Api) -> None:
+    """`?draft=true` adds a version that nobody enters with until it is rolled out."""
+    draft = await api.put("/products/flowdesk?draft=true&note=try", {"product_id": "flowdesk", "name": "Draft"})
+    assert (draft.status, draft.body["version"]) == (200, 2)
+    assert (await api.get("/products/flowdesk")).body["version"] == 1
+    assert (await api.get("/products/flowdesk/versions")).body["items"][0]["note"] == "try"
+    never = await api.put("/products/young?draft=true", {"product_id": "young", "name": "Young"})
+    assert never.status == 200
+    assert (await api.get("/products/young")).status == 404
+
+
+async def test_a_rollout_gives_a_share_of_new_leads_the_candidate(api: Api) -> None:
+    """Half of the new leads enter with the candidate, whoever came before stays; a rollback ends it."""
+    old = await api.lead()
+    await api.put(
+        "/products/flowdesk?draft=true",
+        {"product_id": "flowdesk", "name": "Flowdesk", "scoring_rules": {"login_points": 50}},
+    )
+    assert (await api.post("/products/flowdesk/rollout", {"version": 3, "percent": 50})).status == 404
+    assert (await api.post("/products/flowdesk/rollout", {"version": 1, "percent": 50})).status == 409
+    assert (await api.post("/products/flowdesk/rollout", {"version": 2, "percent": 101})).status == 422
+    shown = (await api.post("/products/flowdesk/rollout", {"version": 2, "percent": 50})).body
+    assert (shown["version"], shown["rollout"]) == (1, {"version": 2, "percent": 50})
+    gains = [(await api.event((await api.lead())["id"])).body["score_impact"] for _ in range(60)]
+    assert 10 < gains.count(50) < 50
+    assert (await api.event(old["id"])).body["score_impact"] == 5
+    ended = (await api.post("/products/flowdesk/rollback")).body
+    assert (ended["version"], "rollout" in ended) == (1, False)
+    assert {(await api.event((await api.lead())["id"])).body["score_impact"] for _ in range(8)} == {5}
+
+
+async def test_a_rollback_returns_to_what_was_live(api: Api) -> None:
+    """One call: to the version before, or to a named one; 409 when there is none, 404 when it never was."""
+    for name in ("Two", "Three"):
+        await api.put("/products/flowdesk", {"product_id": "flowdesk", "name": name})
+    assert (await api.post("/products/flowdesk/rollback", {})).body["version"] == 2
+    assert (await api.post("/products/flowdesk/rollback")).body["version"] == 1
+    assert (await api.post("/products/flowdesk/rollback")).status == 409
+    assert (await api.post("/products/flowdesk/rollback", {"version": 9})).status == 404
+    assert (await api.post("/products/flowdesk/rollback", {"version": 3})).body["name"] == "Three"
+    assert (await api.post("/products/nobody/rollback")).status == 404

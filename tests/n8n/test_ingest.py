@@ -125,9 +125,9 @@ async def guarded(store: Store, tmp_path: Path) -> AsyncIterator[Guarded]:
     settings = Settings(data=tmp_path, api_key="a-key-for-the-ingest")
     server = build(settings, store, secrets=["s" * 20], base_url="http://leadline.test")
     await server.catalog.put(ProductConfig(product_id="flowdesk", name="Flowdesk"), author="test")
-    app = web.Application(middlewares=[edge(Traffic())])
+    app = web.Application()
     routes = IngestRoutes(server.ingestion, secret=SECRET, clock=lambda: client.at).routes()
-    mount(app, routes, server.keys, store)
+    mount(app, routes, server.keys, store, edge(Traffic()))
     async with TestServer(app) as running, ClientSession() as session:
         client = Guarded(session, f"http://127.0.0.1:{running.port}")
         yield client

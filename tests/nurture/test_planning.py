@@ -6,6 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from msgspec import structs
 
 from channels.messages import Message, SequenceOutbox
 from channels.states import WAITING, State
@@ -331,3 +332,21 @@ def test_steps_have_ids_of_their_own(number: int, step: int, other_number: int, 
     """No two steps of a lead's life share a message id."""
     same = message_id("l", number, step) == message_id("l", other_number, other_step)
     assert same == ((number, step) == (other_number, other_step))
+
+
+@given(st.floats(0, 24 * 400), st.floats(0.01, 1e9))
+def test_a_demo_divides_the_delays(delay_hours: float, pace: float):
+    """Days pass in seconds when a demo wants it; which message comes, and where, stays as configured."""
+    sequences = [{"stage": "User", "messages": [step("welcome", delay_hours)]}]
+    config = ProductConfig.model_validate({**CONFIG.model_dump(), "nurturing_sequences": sequences})
+    lead = Facts(**{**structs.asdict(facts(created=True)), "config": config})
+    (message,) = (c for c in Drips(SequenceOutbox(), pace=pace).decide(lead, Standing()) if c.kind == Kind.MESSAGES)
+    assert planned(message).due_at == later(NOW, hours=delay_hours / pace)
+    assert planned(message).template_id == "welcome"
+    assert planned(message).created_at == AT
+
+
+def test_without_a_demo_the_delays_are_as_configured():
+    """A pace of one is what everybody has who asks for nothing."""
+    changes = decided(facts(created=True))
+    assert planned(changes["messages", "l.1.0"]).due_at == later(NOW, hours=1)

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from tests.strategies import NOON, configs, histories
 from tracker.events import Channel, EventType, Happening
 from tracker.lead import Lead
-from tracker.ledger import Folded, counters, entries, fold
+from tracker.ledger import Folded, counters, entries, fold, recounted
 from tracker.product import ProductConfig
+from tracker.scoring import score
 from tracker.stages import ORDER, Stage
 from tracker.store.port import Increment, Insert
-from tracker.times import instant
+from tracker.store.schema import Kind
+from tracker.times import instant, later
 
 AT = instant(NOON)
 NEW = Lead(person_id="p", product_id="flowdesk", config_number=1, created_at=AT, updated_at=AT)
@@ -153,7 +155,9 @@ def test_every_event_and_change_becomes_one_document(history: list[Happening], r
     done = folded(history, rules)
     changes = entries(done.events, done.stage_changes)
     assert all(isinstance(change, Insert) for change in changes)
-    assert len({(c.kind, c.id) for c in changes}) == len(done.events) + len(done.stage_changes)
+    opened = [change.opens for change in done.stage_changes if change.opens]
+    assert len({(c.kind, c.id) for c in changes}) == len(done.events) + len(done.stage_changes) + len(opened)
+    assert [c.id for c in changes if c.kind is Kind.HANDOFFS] == opened
 
 
 def test_the_analytics_count_each_event_once() -> None:
@@ -164,3 +168,113 @@ def test_the_analytics_count_each_event_once() -> None:
     metrics = [c.labels["metric"] for c in counted if isinstance(c, Increment)]
     assert sorted(metrics) == ["events.email_open", *["events.login"] * 3]
     assert {c.labels["day"] for c in counted if isinstance(c, Increment)} == {AT[:10]}
+
+
+# points that fade, days with a cap, rules that fail
+
+
+@st.composite
+def fading_configs(draw: st.DrawFn) -> ProductConfig:
+    """A product whose points fade, or whose days have caps, or both."""
+    rules = draw(configs()).model_dump(mode="json", exclude_none=True)
+    half_life, caps = draw(st.sampled_from([(None, True), (0.5, False), (7, True), (30, False)]))
+    if half_life:
+        rules["scoring_rules"]["half_life_days"] = half_life
+    if caps:
+        types = st.sampled_from([str(t) for t in EventType])
+        rules["scoring_rules"]["daily_caps"] = draw(st.dictionaries(types, st.integers(0, 60), max_size=5))
+    return ProductConfig.model_validate(rules)
+
+
+def shuffled_copy(history: list[Happening], shuffler: random.Random) -> list[Happening]:
+    other = history[:]
+    shuffler.shuffle(other)
+    return other
+
+
+@given(histories(20), fading_configs(), st.randoms(use_true_random=False))
+def test_what_fades_does_not_depend_on_the_order(
+    history: list[Happening], rules: ProductConfig, shuffler: random.Random
+) -> None:
+    """Late and early arrivals lead to the same score, as of the newest event, when no rule takes points away."""
+    positive = [h for h in history if score(h.event_type, rules.scoring_rules, slot=h.metadata.get("slot")).impact >= 0]
+    one, other = folded(positive, rules).lead, folded(shuffled_copy(positive, shuffler), rules).lead
+    if not rules.scoring_rules.daily_caps:  # which event of a capped day gives the points depends on the order
+        assert (one.score, one.scored_at) == (other.score, other.scored_at)
+    elif rules.scoring_rules.half_life_days is None:
+        assert (one.score, one.capped) == (other.score, other.capped)
+
+
+@given(histories(20), fading_configs())
+def test_recounting_finds_what_counting_did(history: list[Happening], rules: ProductConfig) -> None:
+    """A ledger that came in order is worth the same when it is counted anew, event by event."""
+    in_order = sorted(history, key=lambda h: (h.timestamp, h.key))
+    done = folded(in_order, rules)
+    lead, changed = recounted(done.lead, done.events, rules)
+    assert (lead.score, lead.capped, changed) == (done.lead.score, done.lead.capped, [])
+
+
+@given(histories(20), fading_configs(), st.data())
+def test_to_and_fro_is_as_before(history: list[Happening], rules: ProductConfig, data: st.DataObject) -> None:
+    """What is called a machine's and then a person's again leaves the score where it was."""
+    in_order = sorted(history, key=lambda h: (h.timestamp, h.key))
+    done = folded(in_order, rules)
+    if not done.events:
+        return
+    turned = data.draw(st.sampled_from(done.events))
+    others = [event for event in done.events if event is not turned]
+    away, changed = recounted(done.lead, [*others, turned.but(machine=not turned.machine)], rules)
+    known = {event.key: event for event in [*others, turned.but(machine=not turned.machine), *changed]}
+    back, _ = recounted(away, [*(e for k, e in known.items() if k != turned.key), turned], rules)
+    assert (back.score, back.capped) == (done.lead.score, done.lead.capped)
+
+
+def test_points_halve_with_the_half_life() -> None:
+    """After one half-life an event is worth half, after two a quarter; a late one is worth what is left of it."""
+    rules = config(scoring_rules={"login_points": 10, "half_life_days": 7, "qualification_threshold": 500})
+    days = [
+        Happening("crm", f"l{n}", EventType.LOGIN, Channel.PRODUCT, later(NOON, hours=-24 * n), {}) for n in (14, 7, 0)
+    ]
+    assert [folded(days[: n + 1], rules).lead.score for n in range(3)] == [10_000, 15_000, 17_500]
+    assert folded([days[2], days[0]], rules).lead.score == 12_500
+
+
+def test_a_day_gives_no_more_than_its_cap() -> None:
+    """Beyond the cap events count for nothing; the next day begins anew; other types have their own."""
+    rules = config(scoring_rules={"login_points": 4, "daily_caps": {"login": 10}, "qualification_threshold": 500})
+    done = folded(logins(4), rules)
+    assert [event.score_impact for event in done.events] == [4000, 4000, 2000, 0]
+    assert folded([happening(EventType.EMAIL_CLICK)], rules, done.lead).events[0].score_impact == 3000
+    tomorrow = Happening("crm", "x", EventType.LOGIN, Channel.PRODUCT, later(NOON, hours=24), {})
+    assert folded([tomorrow], rules, done.lead).events[0].score_impact == 4000
+
+
+def test_a_rule_that_fails_costs_no_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The event gets the product's default points, and a review item tells why."""
+
+    def broken(*_: Any, **__: Any) -> Any:
+        raise ZeroDivisionError("no such rule")
+
+    monkeypatch.setattr("tracker.scoring.score", broken)
+    done = folded(logins(1), config(scoring_rules={"default_points": 2}))
+    assert done.lead.score == 2000
+    items = [change for change in entries(done.events, ()) if change.kind is Kind.REVIEW]
+    assert [(i.body["kind"], i.body["lead_id"]) for i in items if isinstance(i, Insert)] == [("scoring", "lead-1")]
+    assert "no such rule" in items[0].body["error"]  # type: ignore[union-attr]
+
+
+def test_a_product_may_say_what_engages_and_qualifies() -> None:
+    """Conditions of the product take the place of the thresholds, and the audit trail names them."""
+    rules = config(
+        progression={
+            "engaged": {"logins_at_least": {"days": 7, "count": 2}},
+            "qualified": {"all": [{"event_seen": {"type": "email_click"}}, {"score_at_least": 1}]},
+        },
+        engaged_threshold=1,
+    )
+    assert folded(logins(1), rules).lead.stage is Stage.USER
+    two = folded(logins(2), rules)
+    assert [c.reason for c in two.stage_changes] == ["the product's condition holds: at least 2 logins in 7 days"]
+    done = folded([happening(EventType.EMAIL_CLICK, "c")], rules, two.lead)
+    assert done.lead.stage is Stage.QUALIFIED
+    assert folded([happening(EventType.CONVERSION, goal="paid")], rules).lead.stage is Stage.CUSTOMER

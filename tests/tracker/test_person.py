@@ -1,11 +1,13 @@
 """The person, and what events do to what it may be sent."""
 
+from typing import Any
+
 import pytest
 
 from tests.strategies import NOON
 from tracker import consent
 from tracker.events import Channel, Event, EventType
-from tracker.person import Person, Suppression
+from tracker.person import Consent, Person, Suppression
 from tracker.times import Instant, instant
 
 AT = instant(NOON)
@@ -61,7 +63,7 @@ def event(event_type: EventType, channel: Channel = Channel.EMAIL) -> Event:
     )
 
 
-@pytest.mark.parametrize("event_type", list(EventType))
+@pytest.mark.parametrize("event_type", sorted(set(EventType) - {EventType.WHATSAPP_REPLY, EventType.WHATSAPP_SENT}))
 def test_only_three_events_stop_anything(event_type: EventType) -> None:
     """An unsubscribe or a complaint stops nurture, a bounce stops everything on that channel; nothing else does."""
     after = consent.after(PERSON, event(event_type))
@@ -79,5 +81,43 @@ def test_an_unsubscribe_stops_the_channel_it_came_by() -> None:
     def stopped(channel: Channel) -> Channel:
         return consent.after(PERSON, event(EventType.UNSUBSCRIBE, channel)).suppressions[0].channel
 
-    assert stopped(Channel.WHATSAPP) is Channel.WHATSAPP
+    assert stopped(Channel.CHATBOT) is Channel.CHATBOT
     assert stopped(Channel.PRODUCT) is Channel.EMAIL
+
+
+def on_whatsapp(event_type: EventType = EventType.WHATSAPP_REPLY, **more: Any) -> Event:
+    return event(event_type, Channel.WHATSAPP).but(**more)
+
+
+def test_who_writes_first_may_be_answered() -> None:
+    """A first message is consent, is what the next ones are about, and opens the window at the time it was written."""
+    wrote = consent.after(PERSON, on_whatsapp())
+    assert wrote.whatsapp_consent == Consent(status="granted", basis="wrote first", source="crm", at=AT)
+    assert (wrote.whatsapp_seen_at, wrote.whatsapp_lead) == (AT, "l")
+
+
+def test_the_window_counts_from_the_newest_message_and_never_from_the_future() -> None:
+    """A message that is told late, or one that claims to come from tomorrow, does not move it."""
+    wrote = consent.after(PERSON, on_whatsapp(timestamp=LATER))
+    assert wrote.whatsapp_seen_at == LATER
+    assert consent.after(wrote, on_whatsapp()).whatsapp_seen_at == LATER
+    assert consent.after(PERSON, on_whatsapp(timestamp="2027-01-01T00:00:00.000Z")).whatsapp_seen_at == LATER
+
+
+def test_an_unsubscribe_on_whatsapp_takes_the_consent_back() -> None:
+    """For every category, until they say so themselves: writing again does not bring it back."""
+    stopped = consent.after(PERSON, on_whatsapp(EventType.UNSUBSCRIBE))
+    assert stopped.whatsapp_consent == Consent(status="denied", basis="unsubscribe", source="crm", at=AT)
+    assert stopped.suppressions == ()
+    assert consent.after(stopped, on_whatsapp(EventType.UNSUBSCRIBE, timestamp=LATER)) is stopped
+    again = consent.after(stopped, on_whatsapp())
+    assert (again.whatsapp_consent.status, again.whatsapp_seen_at) == ("denied", AT)
+
+
+def test_what_a_message_is_about_follows_what_we_write() -> None:
+    """A message of ours about another product is what the person answers next; an answer of ours changes nothing."""
+    wrote = consent.after(PERSON, on_whatsapp())
+    sent = on_whatsapp(EventType.WHATSAPP_SENT, lead_id="l2", metadata='{"category": "nurture"}')
+    assert consent.after(wrote, sent).whatsapp_lead == "l2"
+    assert consent.after(wrote, sent.but(metadata='{"category": "reply"}')) is wrote
+    assert consent.after(wrote, on_whatsapp(lead_id="l3")).whatsapp_lead == "l"

@@ -77,6 +77,13 @@ def test_all_faults_are_told_at_once() -> None:
     }
 
 
+def test_required_answers_are_questions_that_the_assistant_asks() -> None:
+    """Another one could never be answered, and nobody would ever qualify."""
+    assert paths(config(qualification={"required": ["email", "shoe_size"]})) == ["qualification/required/1"]
+    product = ProductConfig.model_validate(config(qualification={"required": ["email", "budget"]}))
+    assert product.qualification.required == ("email", "budget")
+
+
 @given(configs())
 def test_a_version_reads_back_as_it_was_given(given_config: ProductConfig) -> None:
     """What is stored of a configuration is the configuration."""

@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from tests.strategies import configs
 from tracker.events import EventType
+from tracker.points import points, thousandths
 from tracker.product import ProductConfig, ScoringRules
-from tracker.scoring import points, score, thousandths
+from tracker.scoring import score
 
 RULES = ScoringRules(
     login_points=5,

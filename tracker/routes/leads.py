@@ -11,13 +11,14 @@ from tracker.events import Channel, EventType, Happening
 from tracker.keys import Scope
 from tracker.lead import LeadView, StageChange, view
 from tracker.logins import Source as EventSource
-from tracker.model import Input, Line, Metadata, Name, Output, PastTime, Points, Slug, clean, new_id
+from tracker.model import AnyTime, Input, Line, Metadata, Name, Output, PastTime, Points, Slug, clean, new_id
+from tracker.points import points
 from tracker.reading import Filter, Source
 from tracker.recorder import Loaded, Recorded, Recorder, shown
-from tracker.scoring import points
+from tracker.score_report import explained_score
 from tracker.stages import Stage
 from tracker.store.schema import AUDIT_BY_LEAD, EVENTS_BY_LEAD
-from tracker.times import Instant
+from tracker.times import Instant, instant
 from tracker.web import Answer, Call, Media, Paging, Route, etag, listed
 
 
@@ -49,6 +50,28 @@ class EventResult(Output):
     score_impact: float
     engagement_score: float
     stage: Stage
+
+
+class Reclassify(Input):
+    machine: bool
+
+
+class Reclassified(Output):
+    """An event as it counts now, and what that makes of its lead."""
+
+    event_id: str
+    source: str
+    lead_id: str
+    machine: bool
+    score_impact: float
+    engagement_score: float
+    stage: Stage
+
+
+class ScoreQuery(Input):
+    """`at`: the score as it was then."""
+
+    at: AnyTime | None = None
 
 
 class Score(Output):
@@ -117,12 +140,15 @@ class LeadRoutes:
             Route("POST", "/leads", write, self.create, "Create a lead, or get the one that is there",
                   {200: LeadView, 201: LeadView}, body=NewLead, creates=True),
             Route("GET", "/leads", read, self.list, "List and search leads", {200: LeadList}, query=LeadQuery),
-            Route("GET", one, read, self.get, "One lead", {200: LeadView}),
+            Route("GET", one, read, self.get, "One lead; an absorbed one redirects", {200: LeadView, 308: None}),
             Route("PUT", one, write, self.update, "Merge the given fields into a lead", {200: LeadView},
                   body=LeadFields, errors=(409, 412)),
             Route("POST", one + "/events", write, self.record, "Record an engagement event",
                   {200: EventResult, 202: EventResult}, body=NewEvent, creates=True, errors=(409,)),
-            Route("GET", one + "/score", read, self.score, "The score, explained", {200: Score}),
+            Route("POST", "/events/{id}/reclassify", write, self.reclassify, "Say whether an event was a machine's",
+                  {200: Reclassified}, body=Reclassify),
+            Route("GET", one + "/score", read, self.score, "The score, explained", {200: Score},
+                  query=ScoreQuery),
             Route("POST", one + "/stage", write, self.move, "Move a lead to its next stage", {200: LeadView},
                   body=StageMove, errors=(409, 412), creates=True),
             Route("POST", one + "/stage/revert", write, self.revert, "Undo the last stage change", {200: LeadView},
@@ -131,6 +157,8 @@ class LeadRoutes:
             Route("GET", one + "/timeline", read, self.timeline, "The one story of a lead", {200: TimelineList},
                   query=Paging),
             Route("GET", "/exports/events.csv", Scope.ANALYTICS_READ, self.export_events, "The ledger as CSV",
+                  {200: Media("text/csv")}),
+            Route("GET", "/exports/leads.csv", Scope.ANALYTICS_READ, self.export_leads, "Every lead as CSV",
                   {200: Media("text/csv")}),
         ]  # fmt: skip
 
@@ -149,7 +177,10 @@ class LeadRoutes:
         return listed(page, [view(d.id, d.version, lead, person, now=now) for d, lead, person in found])
 
     async def get(self, call: Call[None, Any]) -> Answer:
-        return self._shown(await self._recorder.load(call.path["id"]))
+        loaded = await self._recorder.load(call.path["id"])
+        if loaded.id != call.path["id"]:  # it was absorbed by another
+            return Answer(308, headers={"Location": f"/leads/{loaded.id}"})
+        return self._shown(loaded)
 
     async def update(self, call: Call[LeadFields, Any]) -> Answer:
         return self._shown(await self._contacts.update(call.path["id"], call.body, expected=call.if_match))
@@ -173,9 +204,17 @@ class LeadRoutes:
 
         return answer(await self._recorder.event(loaded.id, happening, record=call.remember(answer)))
 
-    async def score(self, call: Call[None, Any]) -> Answer:
+    async def reclassify(self, call: Call[Reclassify, Any]) -> Answer:
+        event = await self._recorder.reclassify(call.path["id"], machine=call.body.machine)
+        loaded = await self._recorder.load(event.lead_id)
+        shown = {"event_id": event.event_id, "source": event.source, "machine": event.machine}
+        gained = {"score_impact": points(event.score_impact), "engagement_score": points(loaded.lead.score)}
+        return Answer(body={**shown, **gained, "lead_id": event.lead_id, "stage": loaded.lead.stage})
+
+    async def score(self, call: Call[None, ScoreQuery]) -> Answer:
         loaded = await self._recorder.load(call.path["id"])
-        explained = await reading.explained_score(self._store, loaded.id, loaded.lead, loaded.config.config)
+        now, config = instant(self._recorder.clock()), loaded.config.config
+        explained = await explained_score(self._store, loaded.id, loaded.lead, config, now=now, at=call.query.at)
         return Answer(body=explained)
 
     async def move(self, call: Call[StageMove, Any]) -> Answer:
@@ -207,13 +246,17 @@ class LeadRoutes:
     async def timeline(self, call: Call[None, Paging]) -> Answer:
         loaded = await self._recorder.load(call.path["id"])
         items, cursor = await reading.timeline(
-            self._store, self._timeline, loaded.id, after=call.query.after, limit=call.query.limit
+            self._store, self._timeline, loaded.ids, after=call.query.after, limit=call.query.limit
         )
         return Answer(body={"items": items, "next_cursor": cursor.encode() if cursor else None})
 
     async def export_events(self, call: Call[None, Any]) -> Any:
         rows = reading.event_rows(self._store)
         return await csv_stream.stream(call.request, "events.csv", reading.EVENT_COLUMNS, rows)
+
+    async def export_leads(self, call: Call[None, Any]) -> Any:
+        rows = reading.lead_rows(self._store, Filter(), now=self._recorder.clock())
+        return await csv_stream.stream(call.request, "leads.csv", reading.LEAD_COLUMNS, rows)
 
     def _shown(self, loaded: Loaded) -> Answer:
         body = view(loaded.id, loaded.version, loaded.lead, loaded.person, now=self._recorder.clock())

@@ -1,11 +1,13 @@
-"""Persons over HTTP: consent."""
+"""Persons over HTTP: consent, and which two of them are one."""
 
 from typing import Any
 
 from tracker.errors import NotFound
 from tracker.events import Channel
 from tracker.keys import Scope
-from tracker.model import Input, Line, Output, PastTime
+from tracker.merges import Done, Merges
+from tracker.model import Input, Line, Name, Output, PastTime
+from tracker.people import followed
 from tracker.person import Consent, ConsentStatus, Person
 from tracker.recorder import Recorder
 from tracker.store.port import Document, Replace
@@ -49,9 +51,26 @@ class ConsentView(Output):
     suppressed: list[SuppressionView]
 
 
+class Into(Input):
+    """The other person. The older of the two survives."""
+
+    into: Name
+
+
+class MergeView(Output):
+    """Attributes: survivor: the person that stays; absorbed: the one whose id redirects from now on."""
+
+    merge_id: str
+    survivor: str
+    absorbed: str
+    at: Instant
+    by: str
+    undone_at: Instant | None
+
+
 class PersonRoutes:
     def __init__(self, recorder: Recorder):
-        self._store, self._clock = recorder.store, recorder.clock
+        self._store, self._clock, self._merges = recorder.store, recorder.clock, Merges(recorder)
 
     def routes(self) -> list[Route]:
         path = "/persons/{id}/consent"
@@ -59,6 +78,10 @@ class PersonRoutes:
             Route("GET", path, Scope.LEADS_READ, self.get, "What a person allows", {200: ConsentView}),
             Route("PUT", path, Scope.LEADS_WRITE, self.put, "Record what a person allows", {200: ConsentView},
                   body=ConsentChange),
+            Route("POST", "/persons/{id}/merge", Scope.LEADS_WRITE, self.merge, "Make two persons one",
+                  {200: MergeView}, body=Into, errors=(409,)),
+            Route("POST", "/persons/merges/{id}/undo", Scope.LEADS_WRITE, self.undo, "Take a merge back",
+                  {200: MergeView}, errors=(409,)),
         ]  # fmt: skip
 
     async def get(self, call: Call[None, Any]) -> Answer:
@@ -83,11 +106,23 @@ class PersonRoutes:
 
         return Answer(body=_view(await run(self._store, lambda: self._found(call.path["id"]), decide)))
 
+    async def merge(self, call: Call[Into, Any]) -> Answer:
+        return _merged(await self._merges.merge(call.path["id"], call.body.into, by=call.principal.name))
+
+    async def undo(self, call: Call[None, Any]) -> Answer:
+        return _merged(await self._merges.undo(call.path["id"], by=call.principal.name))
+
     async def _found(self, id: str) -> Document:
-        (found,) = await self._store.get(Kind.PERSONS, id)
+        found = (await followed(self._store, [id])).get(id)
         if found is None:
             raise NotFound(f"there is no person {id}")
         return found
+
+
+def _merged(done: Done) -> Answer:
+    merge = done.merge
+    shown = {"survivor": merge.survivor, "absorbed": merge.absorbed, "at": merge.at, "by": merge.by}
+    return Answer(body={"merge_id": done.id, **shown, "undone_at": merge.undone_at})
 
 
 def _view(person: Person) -> dict[str, Any]:

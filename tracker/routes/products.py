@@ -1,20 +1,49 @@
 """Products over HTTP."""
 
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from tracker.catalog import Catalog
 from tracker.errors import Fault, Invalid, NotFound
 from tracker.keys import Scope
-from tracker.model import Output
+from tracker.model import Input, Line, Output
 from tracker.product import ProductConfig, Versioned, dump
+from tracker.product_parts import Percent
 from tracker.times import Instant
 from tracker.web import Answer, Call, Route, etag
+
+
+class RolloutView(Output):
+    """Attributes: version: which one is the candidate. percent: share of the new leads that enter with it."""
+
+    version: int
+    percent: float
 
 
 class ProductView(ProductConfig):
     """A product's live configuration and its number."""
 
     version: int
+    rollout: RolloutView | None = None
+
+
+class PutQuery(Input):
+    """Attributes: draft: keep the version without making it live. note: why."""
+
+    draft: bool = False
+    note: Line = ""
+
+
+class Rollout(Input):
+    version: Annotated[int, Field(ge=1)]
+    percent: Percent
+
+
+class Rollback(Input):
+    """Attributes: version: None ends the rollout, or else returns to what was live before."""
+
+    version: Annotated[int, Field(ge=1)] | None = None
 
 
 class ProductList(Output):
@@ -25,6 +54,7 @@ class ProductList(Output):
 class VersionView(Output):
     version: int
     author: str
+    note: str
     created_at: Instant
 
 
@@ -43,7 +73,11 @@ class ProductRoutes:
             Route("GET", "/products", read, self.list, "Every product", {200: ProductList}),
             Route("GET", "/products/{id}", read, self.get, "A product's live configuration", {200: ProductView}),
             Route("PUT", "/products/{id}", write, self.put, "Make a new version and set it live", {200: ProductView},
-                  body=ProductConfig, errors=(412,)),
+                  body=ProductConfig, query=PutQuery, errors=(412,)),
+            Route("POST", "/products/{id}/rollout", write, self.rollout, "Give a version a share of the new leads",
+                  {200: ProductView}, body=Rollout, errors=(404, 409)),
+            Route("POST", "/products/{id}/rollback", write, self.rollback, "Return to an older version",
+                  {200: ProductView}, body=Rollback, optional=True, errors=(404, 409)),
             Route("GET", "/products/{id}/versions", read, self.versions, "Versions, newest first", {200: VersionList}),
         ]  # fmt: skip
 
@@ -52,20 +86,42 @@ class ProductRoutes:
         return Answer(body={"items": [_view(product) for product in products], "next_cursor": None})
 
     async def get(self, call: Call[None, Any]) -> Answer:
-        live = await self._catalog.live(call.path["id"])
-        if live is None:
-            raise NotFound(f"there is no product {call.path['id']}")
-        return Answer(body=_view(live), headers=etag(live.number))
+        return await self._shown(call.path["id"])
 
-    async def put(self, call: Call[ProductConfig, Any]) -> Answer:
+    async def _shown(self, id: str) -> Answer:
+        live, product = await self._catalog.live(id), await self._catalog.product(id)
+        if live is None or product is None:
+            raise NotFound(f"there is no product {id}")
+        body = _view(live)
+        if product.candidate is not None:
+            body["rollout"] = {"version": product.candidate, "percent": product.percent}
+        return Answer(body=body, headers=etag(live.number))
+
+    async def rollout(self, call: Call[Rollout, Any]) -> Answer:
+        given, id = call.body, call.path["id"]
+        await self._catalog.rollout(id, given.version, given.percent, author=call.principal.name)
+        return await self._shown(id)
+
+    async def rollback(self, call: Call[Rollback, Any]) -> Answer:
+        id = call.path["id"]
+        await self._catalog.rollback(id, call.body.version, author=call.principal.name)
+        return await self._shown(id)
+
+    async def put(self, call: Call[ProductConfig, PutQuery]) -> Answer:
         if call.body.product_id != call.path["id"]:
             raise Invalid("the body is about another product", Fault("product_id", f"is not {call.path['id']}"))
-        done = await self._catalog.put(call.body, author=call.principal.name, expected=call.if_match)
+        done = await self._catalog.put(
+            call.body,
+            author=call.principal.name,
+            expected=call.if_match,
+            draft=call.query.draft,
+            note=call.query.note,
+        )
         return Answer(body=_view(done), headers=etag(done.number))
 
     async def versions(self, call: Call[None, Any]) -> Answer:
         found = await self._catalog.versions(call.path["id"])
-        items = [{"version": v.number, "author": v.author, "created_at": v.created_at} for v in found]
+        items = [{"version": v.number, "author": v.author, "note": v.note, "created_at": v.created_at} for v in found]
         return Answer(body={"items": items, "next_cursor": None})
 
 

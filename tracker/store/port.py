@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
 
 import orjson
+from msgspec import Struct
 
 from tracker.errors import LeadlineError
 from tracker.store.schema import Index, Kind
@@ -24,7 +25,7 @@ class Document(NamedTuple):
     body: Body
 
 
-class Insert(NamedTuple):
+class Insert(Struct, frozen=True):
     """Write a new document; `Duplicate` when the id is taken."""
 
     kind: Kind
@@ -32,7 +33,7 @@ class Insert(NamedTuple):
     body: Body
 
 
-class Replace(NamedTuple):
+class Replace(Struct, frozen=True):
     """Write a document that was read at `version`; `Stale` when it has moved on or is gone."""
 
     kind: Kind
@@ -41,7 +42,7 @@ class Replace(NamedTuple):
     body: Body
 
 
-class Expect(NamedTuple):
+class Expect(Struct, frozen=True):
     """Demand that a document that was read, and is not written, is still at `version`; else `Stale`."""
 
     kind: Kind
@@ -49,7 +50,7 @@ class Expect(NamedTuple):
     version: int
 
 
-class Delete(NamedTuple):
+class Delete(Struct, frozen=True):
     """Remove a document that was read at `version`; `Stale` when it has moved on or is gone."""
 
     kind: Kind
@@ -57,7 +58,7 @@ class Delete(NamedTuple):
     version: int
 
 
-class Increment(NamedTuple):
+class Increment(Struct, frozen=True):
     """Add `by` to `value` of a counter; the first one creates it, with `labels` beside the value. Never conflicts."""
 
     kind: Kind

@@ -6,7 +6,7 @@ import sqlite3
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -201,7 +201,7 @@ class SqliteStore:
 
         Counters are summed and written once at the end.
         """
-        if self._try(change for changes in units for change in changes) is None:
+        if self._try(chain.from_iterable(units)) is None:
             outcomes: list[Outcome] = [None] * len(units)
         else:
             outcomes = [self._try(changes) for changes in units]
@@ -212,8 +212,9 @@ class SqliteStore:
                     counter = counters.setdefault((change.kind, change.id), {**change.labels, "value": 0})
                     counter["value"] += change.by
         for (kind, id), first in counters.items():
-            values = (id, _dump(stamp(kind, first)), *_columns(kind, first), first["value"])
-            self._writer.execute(_SQL[kind].increment, values)
+            sql = _SQL[kind]
+            values = (id, orjson.dumps(stamp(kind, first)).decode(), *map(first.get, sql.columns), first["value"])
+            self._writer.execute(sql.increment, values)
         return outcomes
 
     def _try(self, changes: Iterable[Change]) -> Outcome:
@@ -237,11 +238,11 @@ class SqliteStore:
         match change:
             case Insert(kind, id, body):
                 try:
-                    execute(sql.insert, (id, _dump(stamp(kind, body)), *_columns(kind, body)))
+                    execute(sql.insert, (id, orjson.dumps(stamp(kind, body)).decode(), *map(body.get, sql.columns)))
                 except sqlite3.IntegrityError:
                     raise Duplicate(kind, id) from None
             case Replace(kind, id, version, body):
-                text, columns = _dump(stamp(kind, body)), _columns(kind, body)
+                text, columns = orjson.dumps(stamp(kind, body)).decode(), [*map(body.get, sql.columns)]
                 if execute(sql.replace_body, (text, id, version, *columns)).rowcount != 1 and (
                     not columns or execute(sql.replace, (text, *columns, id, version)).rowcount != 1
                 ):
@@ -253,7 +254,7 @@ class SqliteStore:
                 if execute(sql.delete, (id, version)).rowcount != 1:
                     raise Stale(kind, id)
             case Increment(_, _, by, labels):  # summed over the group by `_apply`
-                _dump({"value": by, **labels})
+                orjson.dumps({"value": by, **labels})
 
 
 class _Waiting(NamedTuple):
@@ -279,7 +280,7 @@ class _Statements:
     """The SQL of one kind. The fields of its indexes are columns of their own, beside the whole body."""
 
     def __init__(self, kind: Kind):
-        names = _COLUMNS[kind]
+        names = self.columns = _COLUMNS[kind]
         marks, sets = ", ?" * len(names), "".join(f", {name} = ?" for name in names)
         same = "".join(f" AND {name} IS ?" for name in names)
         self.insert = f"INSERT INTO {kind} VALUES (?, 1, ?{marks})"
@@ -306,10 +307,6 @@ def _guard(index: Index) -> tuple[str, ...]:
 
 _COLUMNS = {kind: _indexed(kind) for kind in Kind}
 _SQL = {kind: _Statements(kind) for kind in Kind}
-
-
-def _columns(kind: Kind, body: dict[str, Any]) -> list[Scalar]:
-    return [body.get(name) for name in _COLUMNS[kind]]
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -392,7 +389,3 @@ def _find_sql(
 
 def _document(kind: Kind, row: tuple[str, int, str]) -> Document:
     return Document(kind, row[0], row[1], upcast(kind, orjson.loads(row[2])))
-
-
-def _dump(body: dict[str, Any]) -> str:
-    return orjson.dumps(body).decode()

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channels.retry import ATTEMPTS, LONGEST_SECONDS, retry_at
 from tests.fakes import Clock
+from tracker.retry import ATTEMPTS, LONGEST_SECONDS, retry_at
 from tracker.times import instant, later, moment
 
 NOW = Clock()()

@@ -1,0 +1,115 @@
+"""Replays of what came from n8n or goes there: records as logins, fields that were left out, events."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any
+
+from n8n.ingest import unwrap
+from n8n.outbound import Outgoing, Way, again, lane_id
+from n8n.subscriptions import Subscriptions
+from tracker.contacts import Contacts, LeadFields
+from tracker.errors import Fault, Invalid, Refused
+from tracker.ingestion import Ingestion
+from tracker.logins import DEMOGRAPHIC, Login, Read, read_login
+from tracker.ports import Mended, ToMend
+from tracker.review import told
+from tracker.store.port import Store
+from tracker.store.schema import Kind
+from tracker.times import instant
+
+
+class LoginMender:
+    """Counts a record that was quarantined, or that a workflow gave up, as logins. The ledger knows each one's id."""
+
+    acts_itself = True
+
+    def __init__(self, ingestion: Ingestion):
+        self._ingestion = ingestion
+
+    async def mend(self, wanted: ToMend) -> Mended:
+        records, now = unwrap(wanted.input), self._ingestion.clock()
+        reads = [read_login(record, now=now) for record in records]
+        paths = _paths(wanted.input, len(records))
+        bad = [fault for path, read in zip(paths, reads, strict=True) if not read.login for fault in _at(path, read)]
+        if bad or not reads:
+            raise Invalid("the record is no login", *bad or [Fault("", "holds no login")])
+        results = await self._ingestion.record([read.login for read in reads if read.login])
+        unknown = [
+            Fault(f"{path}product_id", "there is no such product")
+            for path, result in zip(paths, results, strict=True)
+            if result.status == "unknown_product"
+        ]
+        if unknown:
+            raise Invalid("the record is no login", *unknown)
+        left_out = [fault for path, read in zip(paths, reads, strict=True) for fault in _at(path, read)]
+        did = "counted as a login" if len(reads) == 1 else f"counted as {len(reads)} logins"
+        return Mended(f"{did}, without {told(left_out)}" if left_out else did, results[0].lead_id)
+
+
+def _paths(input: Any, count: int) -> list[str]:
+    """Where each record of a container stands."""
+    if isinstance(input, list):
+        return [f"{n}/" for n in range(count)]
+    return [f"events/{n}/" for n in range(count)] if isinstance(input.get("events"), list) else [""]
+
+
+def _at(path: str, read: Read) -> Iterator[Fault]:
+    for fault in read.faults:
+        yield Fault((path + fault.path).rstrip("/"), fault.message)
+
+
+class FieldMender:
+    """Brings a field that was left out of a login to its lead, once somebody has corrected it."""
+
+    acts_itself = True
+
+    def __init__(self, contacts: Contacts, clock: Callable[[], datetime]):
+        self._contacts, self._clock = contacts, clock
+
+    async def mend(self, wanted: ToMend) -> Mended:
+        now = self._clock()
+        read = read_login(wanted.input, now=now)
+        if read.login is None or read.faults:
+            raise Invalid("the record is still not as a login should be", *read.faults)
+        dropped = {fault.path.split("/")[0] for fault in read_login(wanted.original, now=now).faults}
+        given = _fields(read.login, dropped)
+        if wanted.lead_id is None or not given:
+            return Mended("checked: nothing is left out of it now", wanted.lead_id)
+        await self._contacts.update(wanted.lead_id, LeadFields.model_validate(given), expected=None)
+        return Mended(f"{', '.join(sorted(dropped))} brought to the lead", wanted.lead_id)
+
+
+def _fields(login: Login, names: set[str]) -> dict[str, Any]:
+    """Return fields of a login as the API takes them. Raises: Refused: one that the API takes elsewhere."""
+    values = {name: value for name in names if (value := getattr(login, name)) is not None}
+    if "whatsapp_opt_in" in values:
+        raise Refused("record the consent with PUT /persons/{id}/consent, and discard this item")
+    given = {name: values[name] for name in ("email", "phone", "name", "time_zone") if name in values}
+    nested = {
+        "demographics": {DEMOGRAPHIC[name]: value for name, value in values.items() if name in DEMOGRAPHIC},
+        "contact_info": {name: values[name] for name in ("preferred_channel",) if name in values},
+        "product_context": {name: values[name] for name in ("feature_usage", "trial_status") if name in values},
+    }
+    return given | {name: fields for name, fields in nested.items() if fields}
+
+
+class OutboundMender:
+    """Sends an event once more that was given up, with its first id, behind what waits for the same lead."""
+
+    acts_itself = False
+
+    def __init__(self, store: Store, subscriptions: Subscriptions, clock: Callable[[], datetime]):
+        self._store, self._subscriptions, self._clock = store, subscriptions, clock
+
+    async def mend(self, wanted: ToMend) -> Mended:
+        if wanted.corrected:
+            raise Invalid("an event is sent as it was", Fault("input", "cannot be changed"))
+        (found,) = await self._store.get(Kind.OUTBOUND, wanted.original["outbound_id"])
+        outgoing = Outgoing.read(found.body) if found else None
+        known = await self._subscriptions.fresh()
+        if found is None or outgoing is None or outgoing.subscription_id not in known.subscriptions:
+            raise Refused("nobody subscribes to this event at that address any more; discard the item")
+        if outgoing.status is not Way.DEAD:
+            raise Refused(f"the event is {outgoing.status} by now")
+        (lane,) = await self._store.get(Kind.OUTBOUND_LANES, lane_id(outgoing.subscription_id, outgoing.lead_id))
+        return Mended("sent again", wanted.lead_id, again(found, lane, at=instant(self._clock())))

@@ -1,0 +1,119 @@
+"""Persons over HTTP: two of them are one, and are two again."""
+
+from typing import Any
+
+from tests.e2e.client import Api, login
+
+
+async def two(api: Api) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Two leads of one product, of persons who share nothing yet; each has events of its own."""
+    await api.product(engaged_threshold=1000)
+    logins = [login(event_id=f"a{n}", crm_user_id="a", email="a@acme.example", name="Ann Older") for n in range(3)]
+    logins += [login(event_id=f"b{n}", crm_user_id="b", email="b@acme.example", name="Bea Younger") for n in range(2)]
+    for one in logins:
+        assert (await api.post("/events/logins", one)).body["accepted"] == 1
+    found = {lead["crm_user_id"]: lead for lead in (await api.get("/leads")).body["items"]}
+    return found["a"], found["b"]
+
+
+async def merge(api: Api, person: str, into: str) -> dict[str, Any]:
+    reply = await api.post(f"/persons/{person}/merge", {"into": into})
+    assert reply.status == 200
+    return dict(reply.body)
+
+
+async def stories(api: Api, lead_id: str) -> list[str]:
+    items = (await api.get(f"/leads/{lead_id}/timeline")).body["items"]
+    return sorted(item["event_id"] for item in items if item["kind"] == "event")
+
+
+async def test_the_survivor_covers_both(api: Api) -> None:
+    """One lead is left: its score, story and search are those of both; the absorbed id redirects."""
+    older, younger = await two(api)
+    done = await merge(api, older["person_id"], younger["person_id"])
+    assert (done["survivor"], done["absorbed"]) == (older["person_id"], younger["person_id"])
+    lead = (await api.get(f"/leads/{older['id']}")).body
+    assert lead["engagement_score"] == older["engagement_score"] + younger["engagement_score"]
+    assert [one["id"] for one in (await api.get("/leads")).body["items"]] == [older["id"]]
+    assert [one["id"] for one in (await api.get("/leads?q=b@acme.example")).body["items"]] in ([], [older["id"]])
+    assert await stories(api, older["id"]) == ["a0", "a1", "a2", "b0", "b1"]
+    score = (await api.get(f"/leads/{older['id']}/score")).body
+    assert score["total"] == lead["engagement_score"]
+    moved = await api.get(f"/leads/{younger['id']}")
+    assert (moved.status, moved.headers["Location"]) == (308, f"/leads/{older['id']}")
+    assert (await api.get(f"/persons/{younger['person_id']}/consent")).status == 200
+
+
+async def test_what_comes_later_goes_to_the_survivor(api: Api) -> None:
+    """A login of the absorbed user, and an event on its old lead, count on the survivor's lead, once."""
+    older, younger = await two(api)
+    await merge(api, younger["person_id"], older["person_id"])
+    late = await api.post("/events/logins", login(event_id="b9", crm_user_id="b", email="b@acme.example"))
+    assert late.body["results"][0]["lead_id"] == older["id"]
+    await api.event(younger["id"], id="click", event_type="email_click", channel="email")
+    assert await stories(api, older["id"]) == ["a0", "a1", "a2", "b0", "b1", "b9", "click"]
+    again = await api.post("/events/logins", login(event_id="b0", crm_user_id="b", email="b@acme.example"))
+    assert again.body["duplicate"] == 1
+
+
+async def test_an_undo_is_exact(api: Api) -> None:
+    """Both persons and leads are as they were, whether or not something happened since; a second undo is 409."""
+    older, younger = await two(api)
+    for busy in (False, True):
+        done = await merge(api, younger["person_id"], older["person_id"])
+        if busy:
+            await api.event(older["id"], id="since", event_type="login")
+        assert (await api.post(f"/persons/merges/{done['merge_id']}/undo")).status == 200
+        assert (await api.post(f"/persons/merges/{done['merge_id']}/undo")).status == 409
+        now = {lead["id"]: lead for lead in (await api.get("/leads")).body["items"]}
+        assert now.keys() == {older["id"], younger["id"]}
+        for before in (older, younger):
+            after = now[before["id"]]
+            extra = 5 if busy and before is older else 0
+            assert after["engagement_score"] == before["engagement_score"] + extra
+            for field in ("stage", "contact_info", "demographics", "person_id", "crm_user_id"):
+                assert after[field] == before[field]
+            assert (await api.get(f"/leads/{before['id']}/score")).body["total"] == after["engagement_score"]
+        assert [one["id"] for one in (await api.get("/leads?q=bea")).body["items"]] == [younger["id"]]
+        assert [one["id"] for one in (await api.get("/leads?q=ann")).body["items"]] == [older["id"]]
+
+
+async def test_an_opt_out_survives_merge_and_undo(api: Api) -> None:
+    """Who said no on either address is not written to, also when the no came between merge and undo."""
+    older, younger = await two(api)
+    await api.put(f"/persons/{younger['person_id']}/consent", {"email": {"status": "denied"}})
+    done = await merge(api, younger["person_id"], older["person_id"])
+    assert (await api.get(f"/persons/{older['person_id']}/consent")).body["email"]["status"] == "denied"
+    await api.put(f"/persons/{younger['person_id']}/consent", {"whatsapp": {"status": "denied"}})
+    await api.post(f"/persons/merges/{done['merge_id']}/undo")
+    kept = (await api.get(f"/persons/{older['person_id']}/consent")).body
+    assert (kept["email"]["status"], kept["whatsapp"]["status"]) == ("unknown", "denied")
+
+
+async def test_what_cannot_be_merged(api: Api) -> None:
+    """With itself, with nobody, twice."""
+    older, younger = await two(api)
+    assert (await api.post(f"/persons/{older['person_id']}/merge", {"into": older["person_id"]})).status == 409
+    assert (await api.post(f"/persons/{older['person_id']}/merge", {"into": "nobody"})).status == 404
+    assert (await api.post(f"/persons/{older['person_id']}/merge", {})).status == 422
+    await merge(api, younger["person_id"], older["person_id"])
+    assert (await api.post(f"/persons/{younger['person_id']}/merge", {"into": older["person_id"]})).status == 409
+    assert (await api.post("/persons/merges/nobody/undo")).status == 404
+
+
+async def test_a_chain_is_undone_from_its_end(api: Api) -> None:
+    """Of three persons who became one, the last merge has to be undone first."""
+    older, younger = await two(api)
+    await api.post("/events/logins", login(event_id="c0", crm_user_id="c", email="c@acme.example"))
+    third = next(one for one in (await api.get("/leads")).body["items"] if one["crm_user_id"] == "c")
+    first = await merge(api, third["person_id"], younger["person_id"])
+    second = await merge(api, younger["person_id"], older["person_id"])
+    assert (await api.get(f"/leads/{older['id']}")).body["engagement_score"] == 30
+    assert await stories(api, older["id"]) == ["a0", "a1", "a2", "b0", "b1", "c0"]
+    late = await api.post("/events/logins", login(event_id="c1", crm_user_id="c", email="c@acme.example"))
+    assert late.body["results"][0]["lead_id"] == older["id"]
+    assert (await api.post(f"/persons/merges/{first['merge_id']}/undo")).status == 409
+    assert (await api.post(f"/persons/merges/{second['merge_id']}/undo")).status == 200
+    assert (await api.post(f"/persons/merges/{first['merge_id']}/undo")).status == 200
+    scores = {one["crm_user_id"]: one["engagement_score"] for one in (await api.get("/leads")).body["items"]}
+    assert scores == {"a": 20, "b": 10, "c": 5}

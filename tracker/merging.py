@@ -1,0 +1,253 @@
+"""Two persons are one: the older id survives and lists the ids that it absorbed; nothing moves. Pure.
+
+The ledgers stay where they are, each on its own lead: whoever reads the survivor's lead reads those of the absorbed
+leads with it, and its score is their sum.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import orjson
+
+from tracker.errors import Refused
+from tracker.lead import Lead, StageChange, words
+from tracker.logins import word_changes
+from tracker.model import Document
+from tracker.person import Consent, Person
+from tracker.scoring import faded, rounded
+from tracker.stages import ORDER, path
+from tracker.store.port import Change, Insert, Replace
+from tracker.store.port import Document as Stored
+from tracker.store.schema import Kind
+from tracker.times import Instant
+
+
+class LeadPair(Document, frozen=True, kw_only=True):
+    """Two leads of one product that became one. before: the survivor's lead as it was, as JSON text; version: of its
+    document after the merge, so that an undo sees whether anything happened since.
+    """
+
+    survivor: str
+    absorbed: str
+    before: str
+    version: int
+
+
+class Merge(Document, frozen=True, kw_only=True):
+    """Attributes: survivor, absorbed: person ids. before: the survivor as it was, as JSON text."""
+
+    survivor: str
+    absorbed: str
+    before: str
+    leads: tuple[LeadPair, ...] = ()
+    by: str
+    at: Instant
+    undone_at: Instant | None = None
+    undone_by: str | None = None
+
+
+class Side(NamedTuple):
+    """A person and its leads, as stored, by product."""
+
+    found: Stored
+    person: Person
+    leads: Mapping[str, tuple[Stored, Lead]]
+
+
+class Merged(NamedTuple):
+    """What a merge comes to. `ended`: absorbed leads, whose sequences end. `stage_changes`: of the survivor's leads."""
+
+    merge: Merge
+    person: Person
+    changes: list[Change]
+    ended: list[tuple[str, Lead]]
+    lifted: list[tuple[str, Lead, list[StageChange]]]
+
+
+def older(one: Side, other: Side) -> tuple[Side, Side]:
+    """Return the survivor and the one that it absorbs."""
+    first, second = sorted((one, other), key=lambda side: (side.person.created_at, side.found.id))
+    return first, second
+
+
+def merged(
+    survivor: Side, absorbed: Side, id: str, *, half_lives: Mapping[str, float | None], by: str, at: Instant
+) -> Merged:
+    """Decide on a merge. Args: id: of the merge. half_lives: of points, by product that both have a lead in."""
+    person = joined(survivor.person, absorbed.person, absorbed.found.id, at=at)
+    changes: list[Change] = [
+        Replace(Kind.PERSONS, survivor.found.id, survivor.found.version, person.body()),
+        Replace(
+            Kind.PERSONS,
+            absorbed.found.id,
+            absorbed.found.version,
+            absorbed.person.but(merged_into=survivor.found.id, updated_at=at).body(),
+        ),
+    ]
+    pairs, ended, lifted = [], [], []
+    for product_id, (found, lead) in absorbed.leads.items():
+        if product_id not in survivor.leads:
+            continue
+        kept, before = survivor.leads[product_id]
+        after = added(before, lead, found.id, half_life_days=half_lives[product_id], at=at)
+        steps = [
+            StageChange(lead_id=kept.id, before=a, to=b, at=at, actor=by, reason="merged with another lead")
+            for a, b in path(before.stage, after.stage)
+        ]
+        changes += [
+            Replace(Kind.LEADS, kept.id, kept.version, after.body()),
+            Replace(Kind.LEADS, found.id, found.version, lead.but(merged_into=kept.id, updated_at=at).body()),
+            *(Insert(Kind.LEAD_AUDIT, f"{kept.id}:{id}:{step.to}", step.body()) for step in steps),
+        ]
+        snapshot = orjson.dumps(before.body()).decode()
+        pairs.append(LeadPair(survivor=kept.id, absorbed=found.id, before=snapshot, version=kept.version + 1))
+        ended.append((found.id, lead))
+        lifted.append((kept.id, after, steps))
+    changes += reworded(_words(survivor) | _words(absorbed), dict.fromkeys(person.leads.values(), words(person)))
+    merge = Merge(
+        survivor=survivor.found.id,
+        absorbed=absorbed.found.id,
+        before=orjson.dumps(survivor.person.body()).decode(),
+        leads=tuple(pairs),
+        by=by,
+        at=at,
+    )
+    changes.append(Insert(Kind.MERGES, id, merge.body()))
+    return Merged(merge, person, changes, ended, lifted)
+
+
+def undone(
+    merge: Merge,
+    survivor: Stored,
+    absorbed: Stored,
+    leads: Mapping[str, Stored],
+    ledgers: Mapping[str, Lead],
+    *,
+    at: Instant,
+) -> list[Change]:
+    """Decide on the undoing of a merge.
+
+    Args: leads: of both, by id. ledgers: the survivor's leads as their own ledgers alone make them, for those to which
+        something happened since the merge.
+    """
+    person, other = Person.read(survivor.body), Person.read(absorbed.body)
+    before = Person.read(orjson.loads(merge.before))
+    taken = set(other.leads.values()) - {pair.absorbed for pair in merge.leads}
+    since = {product: id for product, id in person.leads.items() if id not in taken and product not in before.leads}
+    back = kept_since(before, person, merge.at).but(leads={**before.leads, **since}, updated_at=at)
+    alone = other.but(merged_into=None, updated_at=at)
+    changes: list[Change] = [
+        Replace(Kind.PERSONS, survivor.id, survivor.version, back.body()),
+        Replace(Kind.PERSONS, absorbed.id, absorbed.version, alone.body()),
+    ]
+    for pair in merge.leads:
+        kept, gone = leads[pair.survivor], leads[pair.absorbed]
+        lead = ledgers.get(pair.survivor) or Lead.read(orjson.loads(pair.before)).but(updated_at=at)
+        changes += [
+            Replace(Kind.LEADS, kept.id, kept.version, lead.body()),
+            Replace(
+                Kind.LEADS, gone.id, gone.version, Lead.read(gone.body).but(merged_into=None, updated_at=at).body()
+            ),
+        ]
+    stood = dict.fromkeys(person.leads.values(), words(person))
+    stands = dict.fromkeys(back.leads.values(), words(back)) | dict.fromkeys(alone.leads.values(), words(alone))
+    return changes + reworded(stood, stands)
+
+
+def joined(survivor: Person, absorbed: Person, absorbed_id: str, *, at: Instant) -> Person:
+    """Return the survivor with what is known of the absorbed one.
+
+    An opt-out wins. What a CRM supplied wins over what was said in a chat; else the newer value wins.
+    """
+    crm_first = (bool(absorbed.crm), absorbed.updated_at) > (bool(survivor.crm), survivor.updated_at)
+    weak, strong = (survivor, absorbed) if crm_first else (absorbed, survivor)
+    values: dict[str, Any] = {
+        name: getattr(strong, name) or getattr(weak, name)
+        for name in ("name", "email", "phone", "whatsapp_id", "visitor", "preferred_channel", "time_zone")
+    }
+    person = survivor.but(
+        **values,
+        crm=tuple(dict.fromkeys((*survivor.crm, *absorbed.crm))),
+        demographics=weak.demographics | strong.demographics,
+        email_consent=stricter(strong.email_consent, weak.email_consent),
+        whatsapp_consent=stricter(strong.whatsapp_consent, weak.whatsapp_consent),
+        whatsapp_seen_at=max(survivor.whatsapp_seen_at or "", absorbed.whatsapp_seen_at or "") or None,
+        leads={**absorbed.leads, **survivor.leads},
+        absorbed=(*survivor.absorbed, absorbed_id, *absorbed.absorbed),
+        updated_at=at,
+    )
+    for suppression in absorbed.suppressions:
+        person = person.suppress(suppression)
+    return person
+
+
+def stricter(one: Consent, other: Consent) -> Consent:
+    """The consent that counts when two are told: a denial, else the one that says anything."""
+    for consent in (one, other):
+        if consent.status == "denied":
+            return consent
+    return one if one.status != "unknown" else other
+
+
+def kept_since(before: Person, now: Person, since: Instant) -> Person:
+    """Return a person as before a merge, with what must never be lost: opt-outs that came since."""
+    person = before
+    for name in ("email_consent", "whatsapp_consent"):
+        consent: Consent = getattr(now, name)
+        if consent.status == "denied" and (consent.at or "") >= since:
+            person = person.but(**{name: consent})
+    for suppression in now.suppressions:
+        if suppression.at >= since:
+            person = person.suppress(suppression)
+    return person
+
+
+def added(lead: Lead, other: Lead, other_id: str, *, half_life_days: float | None, at: Instant) -> Lead:
+    """Return the survivor's lead with what happened on another lead of the same person and product."""
+    days = {
+        day: lead.login_days.get(day, 0) + other.login_days.get(day, 0) for day in {*lead.login_days, *other.login_days}
+    }
+    newest, total = lead.scored_at, lead.faded
+    if half_life_days is not None and other.scored_at is not None:
+        newest = max(lead.scored_at or other.scored_at, other.scored_at)
+        total = faded(lead.faded, half_life_days, since=lead.scored_at or newest, until=newest)
+        total += faded(other.faded, half_life_days, since=other.scored_at, until=newest)
+    return lead.but(
+        score=lead.score + other.score if half_life_days is None else rounded(total),
+        faded=total,
+        scored_at=newest,
+        capped={key: lead.capped.get(key, 0) + other.capped.get(key, 0) for key in {*lead.capped, *other.capped}},
+        stage=max(lead.stage, other.stage, key=ORDER.index),
+        crm_user_id=lead.crm_user_id or other.crm_user_id,
+        organization_id=lead.organization_id or other.organization_id,
+        login_days=dict(sorted(days.items())),
+        last_login_at=max(lead.last_login_at or "", other.last_login_at or "") or None,
+        feature_usage=tuple(dict.fromkeys((*lead.feature_usage, *other.feature_usage)))[-100:],
+        trial_status=lead.trial_status or other.trial_status,
+        seen={key: max(lead.seen.get(key, ""), other.seen.get(key, "")) for key in {*lead.seen, *other.seen}},
+        answered=tuple(dict.fromkeys((*lead.answered, *other.answered))),
+        handoff_id=lead.handoff_id or other.handoff_id,
+        held_by=lead.held_by or other.held_by,
+        absorbed=(*lead.absorbed, other_id, *other.absorbed),
+        updated_at=at,
+    )
+
+
+def reworded(before: Mapping[str, frozenset[str]], after: Mapping[str, frozenset[str]]) -> list[Change]:
+    """The search words of leads, by lead, from before to after."""
+    nothing: frozenset[str] = frozenset()
+    return [
+        change
+        for lead_id in dict.fromkeys((*before, *after))
+        for change in word_changes(lead_id, after.get(lead_id, nothing), before.get(lead_id, nothing))
+    ]
+
+
+def _words(side: Side) -> dict[str, frozenset[str]]:
+    return dict.fromkeys(side.person.leads.values(), words(side.person))
+
+
+def demand_mergeable(one: Side, other: Side) -> None:
+    """Raises: Refused: they are one person already."""
+    if one.found.id == other.found.id:
+        raise Refused("they are one person already")
