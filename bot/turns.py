@@ -8,8 +8,8 @@ import orjson
 from bot.dialogue import Message, State
 from tracker.model import Document
 from tracker.ports import Spoken
+from tracker.store.port import Change, Replace, Store
 from tracker.store.port import Document as Stored
-from tracker.store.port import Store
 from tracker.store.schema import TURNS_BY_CONVERSATION, TURNS_BY_LEAD
 from tracker.times import Instant, moment
 
@@ -116,6 +116,27 @@ def told(found: Stored) -> dict[str, Any]:
         "messages": orjson.loads(turn.messages),
         "held_by": turn.held_by,
     }
+
+
+def ended(found: Stored) -> Instant | None:
+    """A turn has its end when it is made."""
+    return Instant(found.body["at"])
+
+
+def left(found: Stored) -> Instant | None:
+    """When a conversation was last gone on with, None where nothing of what was said is kept in it."""
+    conversation = Conversation.read(found.body)
+    return None if conversation.state == NOTHING else conversation.updated_at
+
+
+def emptied(found: Stored) -> Change:
+    """Forget what was said in a conversation. It stays, since the number of its last turn must not come again."""
+    after = Conversation.read(found.body).but(state=NOTHING)
+    return Replace(found.kind, found.id, found.version, after.body())
+
+
+NOTHING = "{}"
+"""The state of a conversation in which nothing was said."""
 
 
 class TurnTeller:

@@ -38,7 +38,9 @@ class WebChatSender:
 async def sent_to(store: Store, thread: str, *, since: Instant | None = None, limit: int = 100) -> list[Line]:
     """Return the newest messages of a thread, oldest first. Args: since: none from before."""
     page = await store.find(MESSAGES_BY_THREAD, thread, low=since, reverse=True, limit=limit)
-    return [_line(document.id, Message.read(document.body)) for document in reversed(page.items)]
+    messages = [(document.id, Message.read(document.body)) for document in page.items]
+    messages.sort(key=lambda item: (item[1].updated_at, item[1].created_at))  # two may be sent in one millisecond
+    return [_line(id, message) for id, message in messages]
 
 
 def _line(id: str, message: Message) -> Line:

@@ -151,8 +151,18 @@ SHOWN = frozenset({State.SENT, State.DELIVERED, State.READ})
 """States in which a message stands before its reader."""
 
 
+UNDER_WAY = frozenset({State.SENDING, State.UNCERTAIN})
+"""States from which an answer, or a person's word, still has to lead on."""
+
+
 def write(found: Stored, message: Message) -> Change:
     return Replace(Kind.MESSAGES, found.id, found.version, message.body())
+
+
+def ended(found: Stored) -> Instant | None:
+    """When a message came to its end, None while it waits, is being sent or may have been sent."""
+    message = Message.read(found.body)
+    return None if message.waiting or message.status in UNDER_WAY else message.updated_at
 
 
 class SequenceOutbox:

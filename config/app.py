@@ -54,6 +54,8 @@ from tracker.handoffs import Handoffs
 from tracker.handoffs import told as handoff_told
 from tracker.ingestion import Ingestion
 from tracker.keys import Keys
+from tracker.opt_outs import OptOuts
+from tracker.privacy import Privacy
 from tracker.reading import Source
 from tracker.recorder import Recorder
 from tracker.reviews import Review
@@ -61,6 +63,7 @@ from tracker.routes.handoffs import HandoffRoutes
 from tracker.routes.leads import TIMELINE as TRACKER_TIMELINE
 from tracker.routes.leads import LeadRoutes
 from tracker.routes.persons import PersonRoutes
+from tracker.routes.privacy import PrivacyRoutes
 from tracker.routes.products import ProductRoutes
 from tracker.routes.review import ReviewRoutes
 from tracker.store.port import Store
@@ -91,6 +94,7 @@ class Server:
     catalog: Catalog
     templates: TemplateCatalog
     recorder: Recorder
+    privacy: Privacy
     ingestion: Ingestion
     delivery: Delivery
     inbox: Inbox
@@ -108,6 +112,7 @@ class Server:
         self.schedule.every(1, self.wake, "deliver what is due")
         self.schedule.every(5, self.delivery.recover, "find messages whose sending was cut off")
         self.schedule.every(60, lambda: idempotency.forget_expired(self.store), "forget old answers")
+        self.schedule.every(10, self.privacy.resume, "go on with erasures that were cut off")
         self.schedule.every(300, lambda: sessions.forget_expired(self.store), "forget sessions that are over")
         self.schedule.every(3600, self.outbound.deliverer.forget, "forget events that were delivered long ago")
         await self.outbound.start()
@@ -171,8 +176,10 @@ def build(
         for worker in workers:
             worker.wake()
 
-    recorder = Recorder(store, catalog, clock, reactors, after=wake)
-    ingestion = Ingestion(store, catalog, clock, reactors, after=wake)
+    opt_outs = OptOuts(store, secrets)
+    recorder = Recorder(store, catalog, clock, reactors, after=wake, opt_outs=opt_outs)
+    ingestion = Ingestion(store, catalog, clock, reactors, after=wake, opt_outs=opt_outs)
+    privacy = Privacy(recorder, opt_outs)
     engine = engine or TrainedEngine()
     talks = Talks(recorder, engine, ReplyOutbox())
     assistant = TalkingAssistant(talks, store)
@@ -206,6 +213,7 @@ def build(
     rooms = {
         "tracker": [
             *LeadRoutes(recorder, timeline=TIMELINE).routes(),
+            *PrivacyRoutes(recorder, privacy).routes(),
             *HandoffRoutes(handoffs).routes(),
             *ProductRoutes(catalog).routes(),
             *PersonRoutes(recorder).routes(),
@@ -238,6 +246,7 @@ def build(
         catalog,
         templates,
         recorder,
+        privacy,
         ingestion,
         delivery,
         inbox,

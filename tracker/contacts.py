@@ -1,6 +1,6 @@
 """Leads that are created or corrected by hand or by an API client: contact, demographics, product context."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -14,6 +14,7 @@ from tracker.identity import Key, crm_key, email_key, match, phone_key
 from tracker.lead import Lead
 from tracker.logins import Email, Phone, person_changes, strangers
 from tracker.model import Input, Line, Name, Slug, new_id
+from tracker.opt_outs import OptOut, refusing
 from tracker.person import CrmIdentity, Person
 from tracker.ports import Facts
 from tracker.product import Versioned
@@ -100,6 +101,7 @@ class _KnownPerson(NamedTuple):
     new_keys: tuple[Key, ...]
     config: Versioned
     foreign: frozenset[Key] = frozenset()
+    refused: tuple[OptOut, ...] = ()
 
 
 class Contacts:
@@ -125,12 +127,13 @@ class Contacts:
             matched = match(keys, owners, _strangers(wanted, owners, documents))
             foreign = frozenset(key for key, owner in owners.items() if owner != matched.person_id)
             config = await self._catalog.entering(wanted.product_id, matched.person_id or person_id) or live
+            refused = tuple(await self._recorder.opt_outs.of(matched.new_keys))
             if matched.person_id is None:
-                return _KnownPerson(None, None, matched.new_keys, config, foreign)
+                return _KnownPerson(None, None, matched.new_keys, config, foreign, refused)
             person = documents[matched.person_id]
             existing = person.body["leads"].get(wanted.product_id)
             (lead,) = await self._store.get(Kind.LEADS, existing) if existing else [None]
-            return _KnownPerson(person, lead, matched.new_keys, config, foreign)
+            return _KnownPerson(person, lead, matched.new_keys, config, foreign, refused)
 
         def decide(known: _KnownPerson) -> Decision[Created]:
             return decide_creation(wanted, known, lead_id=lead_id, person_id=person_id, now=self._clock())
@@ -147,15 +150,16 @@ class Contacts:
 
         cause = new_id()
 
-        async def read() -> tuple[Loaded, dict[Key, str]]:
+        async def read() -> tuple[Loaded, dict[Key, str], list[OptOut]]:
             loaded = await self._recorder.load(lead_id)
             keys = given.identity_keys()
-            return loaded, (await people.owners(self._store, keys)).by_key
+            owners = (await people.owners(self._store, keys)).by_key
+            return loaded, owners, await self._recorder.opt_outs.of(key for key in keys if key not in owners)
 
-        def decide(known: tuple[Loaded, dict[Key, str]]) -> Decision[None]:
-            loaded, owners = known
+        def decide(known: tuple[Loaded, dict[Key, str], list[OptOut]]) -> Decision[None]:
+            loaded, owners, refused = known
             check_version(expected, loaded.version)
-            return decide_update(given, loaded, owners, cause=cause, now=self._clock())
+            return decide_update(given, loaded, owners, refused, cause=cause, now=self._clock())
 
         await run(self._store, read, decide, reactors=self._recorder.reactors)
         self._recorder.after()
@@ -173,6 +177,7 @@ def decide_creation(
     if known.person is not None:
         person_id = known.person.id
     person = _merged(stored, wanted, at=now, foreign=known.foreign).with_lead(wanted.product_id, lead_id)
+    person = refusing(person, known.refused)
     if wanted.crm_user_id and not any(i.source == wanted.source for i in person.crm):
         identity = CrmIdentity(source=wanted.source, user_id=wanted.crm_user_id)
         person = person.but(crm=(*person.crm, identity))
@@ -203,14 +208,20 @@ def _strangers(wanted: NewLead, owners: dict[Key, str], documents: dict[str, Doc
 
 
 def decide_update(
-    given: LeadFields, loaded: Loaded, owners: dict[Key, str], *, cause: str, now: datetime
+    given: LeadFields,
+    loaded: Loaded,
+    owners: dict[Key, str],
+    refused: Sequence[OptOut] = (),
+    *,
+    cause: str,
+    now: datetime,
 ) -> Decision[None]:
     """Raises: Refused: an address belongs to somebody else."""
     for key, owner in owners.items():
         if owner != loaded.person_id:
             raise Refused(f"the {key.kind} belongs to another person")
     at = instant(now)
-    person = _merged(loaded.person, given, at=now)
+    person = refusing(_merged(loaded.person, given, at=now), refused)
     context = given.product_context
     update: dict[str, Any] = {"updated_at": at}
     if given.organization_id is not None:

@@ -89,6 +89,11 @@ class Handoff(Document, frozen=True, kw_only=True):
         return self.but(updated_at=at, history=(*self.history, Note(at=at, by=by, did=did)))
 
 
+def ended(found: Stored) -> Instant | None:
+    """When a handoff was resolved, None while it is not."""
+    return found.body["updated_at"] if found.body["status"] == HandoffStatus.RESOLVED else None
+
+
 def act(handoff: Handoff, verb: Verb, by: str, *, at: Instant) -> Handoff:
     """Return the handoff after `verb`; the very same object when that is how it stands already.
 

@@ -22,6 +22,7 @@ from tracker.logins import (
     strangers,
 )
 from tracker.model import new_id
+from tracker.opt_outs import OptOuts, refusing
 from tracker.person import Person
 from tracker.ports import Reactor
 from tracker.store.port import Conflict, Store
@@ -53,8 +54,12 @@ class Ingestion:
         clock: Callable[[], datetime],
         reactors: Sequence[Reactor] = (),
         after: Callable[[], None] = lambda: None,
+        opt_outs: OptOuts | None = None,
     ):
-        """Args: after: called when something was kept, so that a sleeping worker looks for work."""
+        """Args: after: called when something was kept, so that a sleeping worker looks for work. opt_outs: what
+        addresses refused before they were erased.
+        """
+        self._opt_outs = opt_outs or OptOuts(store, ())
         self.store, self.clock = store, clock
         self._catalog, self._reactors, self._after = catalog, reactors, after
         self._people: OrderedDict[Who, KnownPerson] = OrderedDict()
@@ -176,6 +181,9 @@ class Ingestion:
                 if d
             }
             person = KnownPerson(id, documents[id].version, persons[id], leads)
+        if matched.new_keys:
+            refused = refusing(person.person, await self._opt_outs.of(matched.new_keys))
+            person = KnownPerson(person.id, person.version, refused, person.leads)
         products = dict.fromkeys(login.product_id for login in logins)
         configs = {
             p: await self._catalog.version(p, person.leads[p].lead.config_number)

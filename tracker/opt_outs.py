@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from tracker.events import Channel
 from tracker.identity import Key, email_key, phone_key
 from tracker.model import Document
-from tracker.person import Consent, Person, Suppression
+from tracker.person import Consent, Person, Suppression, SuppressionScope
 from tracker.store.port import Change, Insert, Store
 from tracker.store.schema import Kind
 from tracker.times import Instant
@@ -32,48 +32,25 @@ class OptOuts:
 
     def kept(self, person: Person, known: Iterable[str] = (), *, at: Instant) -> list[Change]:
         """Return the changes that remember what a person refused. Args: known: hashes that are kept already."""
-        refused = [
-            (key, channel, scope)
-            for key, channel, consent in (
-                (email_key(person.email) if person.email else None, Channel.EMAIL, person.email_consent),
-                (_number(person), Channel.WHATSAPP, person.whatsapp_consent),
-            )
-            if key is not None
-            for scope in _scopes(person, channel, consent)
-        ]
-        made = {self._hash(self._secrets[0], key, scope): (channel, scope) for key, channel, scope in refused}
-        return [
-            Insert(Kind.OPT_OUTS, id, OptOut(channel=channel, scope=scope, at=at).body())
-            for id, (channel, scope) in made.items()
-            if id not in set(known)
-        ]
+        if not self._secrets:
+            return []
+        changes: dict[str, Change] = {}
+        for key in filter(None, map(_address, addresses(person))):
+            channel = Channel.EMAIL if key.kind == "email" else Channel.WHATSAPP
+            consent = person.email_consent if channel is Channel.EMAIL else person.whatsapp_consent
+            for scope in _scopes(person, channel, consent):
+                id = self._hash(self._secrets[0], key, scope)
+                changes[id] = Insert(Kind.OPT_OUTS, id, OptOut(channel=channel, scope=scope, at=at).body())
+        return [change for id, change in changes.items() if id not in set(known)]
 
-    def hashes(self, person: Person) -> list[str]:
-        """Every hash under which something could be remembered of a person's addresses."""
-        keys = [email_key(person.email)] if person.email else []
-        keys += [number] if (number := _number(person)) else []
-        return [
-            self._hash(s, key, scope) for s in self._secrets for key in keys for scope in ("nurture", "all", "denied")
-        ]
+    def hashes(self, keys: Iterable[Key]) -> list[str]:
+        """Every hash under which something could be remembered of these addresses."""
+        addresses = [address for key in keys if (address := _address(key))]
+        return [self._hash(s, address, scope) for s in self._secrets for address in addresses for scope in SCOPES]
 
-    async def remembered(self, person: Person) -> Person:
-        """Return a new person with what its addresses refused before an erasure."""
-        if not self._secrets or not (person.email or _number(person)):
-            return person
-        for found in await self._store.get(Kind.OPT_OUTS, *self.hashes(person)):
-            if found is None:
-                continue
-            opt_out = OptOut.read(found.body)
-            if opt_out.scope == "denied":
-                consent = Consent(status="denied", basis=ERASED, at=opt_out.at)
-                name = "email_consent" if opt_out.channel is Channel.EMAIL else "whatsapp_consent"
-                person = person.but(**{name: consent})
-            else:
-                scope = "all" if opt_out.scope == "all" else "nurture"
-                person = person.suppress(
-                    Suppression(channel=opt_out.channel, reason=ERASED, at=opt_out.at, scope=scope)  # type: ignore[arg-type]
-                )
-        return person
+    async def of(self, keys: Iterable[Key]) -> list[OptOut]:
+        """Return what addresses refused before they were erased."""
+        return [OptOut.read(d.body) for d in await self._store.get(Kind.OPT_OUTS, *self.hashes(keys)) if d]
 
     @staticmethod
     def _hash(secret: str, key: Key, scope: str) -> str:
@@ -85,6 +62,29 @@ def _scopes(person: Person, channel: Channel, consent: Consent) -> list[str]:
     return list(dict.fromkeys([*scopes, *(["denied"] if consent.status == "denied" else [])]))
 
 
-def _number(person: Person) -> Key | None:
+def refusing(person: Person, opt_outs: Iterable[OptOut]) -> Person:
+    """Return a person with what its new addresses refused before; the very same object for nothing."""
+    for opt_out in opt_outs:
+        person = _refused(person, opt_out)
+    return person
+
+
+def _refused(person: Person, opt_out: OptOut) -> Person:
+    if opt_out.scope == "denied":
+        name = "email_consent" if opt_out.channel is Channel.EMAIL else "whatsapp_consent"
+        return person.but(**{name: Consent(status="denied", basis=ERASED, at=opt_out.at)})
+    scope: SuppressionScope = "all" if opt_out.scope == "all" else "nurture"
+    return person.suppress(Suppression(channel=opt_out.channel, reason=ERASED, at=opt_out.at, scope=scope))
+
+
+def _address(key: Key) -> Key | None:
+    """A key as an address: the WhatsApp id is a number without its plus."""
+    if key.kind in {"phone", "whatsapp"}:
+        return phone_key("+" + key.value.removeprefix("+"))
+    return key if key.kind == "email" else None
+
+
+def addresses(person: Person) -> list[Key]:
+    """The addresses of a person at which it may have refused something."""
     number = person.phone or person.whatsapp_id
-    return phone_key("+" + number.removeprefix("+")) if number else None
+    return [*([email_key(person.email)] if person.email else []), *([phone_key(number)] if number else [])]

@@ -1,15 +1,15 @@
 """Everything that is held about a person: told in an export, removed by an erasure with a receipt."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import orjson
 
 from tracker import audit
-from tracker.errors import NotFound
+from tracker.errors import NotFound, Refused
 from tracker.lead import words
 from tracker.model import Document, new_id
-from tracker.opt_outs import OptOuts
+from tracker.opt_outs import OptOuts, addresses
 from tracker.people import followed
 from tracker.person import Person
 from tracker.reading import everything
@@ -72,6 +72,7 @@ OF_NOBODY = frozenset(
         Kind.SESSIONS,
         Kind.ERASURES,
         Kind.OPT_OUTS,
+        Kind.WALKS,
     }
 )
 """What holds nothing of the people who are leads, but ids that lead nowhere once they are gone."""
@@ -149,21 +150,24 @@ class Privacy:
             if (document.kind, document.id) not in seen and mentions(document, person_marks):
                 yield document
 
-    async def erase(self, person_id: str, *, by: str) -> Receipt:
+    async def erase(self, person_id: str, *, by: str, only: Callable[[Whole], bool] = lambda _: True) -> Receipt:
         """Remove a person everywhere. What it refused is remembered as hashes of its addresses.
 
-        Raises: NotFound.
+        Args: only: whether the person, as it is when it goes, is to go.
+        Raises: NotFound. Refused: `only` said no.
         """
         id = new_id()
 
         async def read() -> tuple[Whole, list[Stored], list[str]]:
             whole = await self.whole(person_id)
             first = [document async for document in _of_ids(self._store, whole) if document.kind is not Kind.INBOX]
-            refused = await self._store.get(Kind.OPT_OUTS, *self._opt_outs.hashes(whole.person))
+            refused = await self._store.get(Kind.OPT_OUTS, *self._opt_outs.hashes(addresses(whole.person)))
             return whole, first, [d.id for d in refused if d]
 
         def decide(known: tuple[Whole, list[Stored], list[str]]) -> Decision[Receipt]:
             whole, first, refused = known
+            if not only(whole):
+                raise Refused("the person stays")
             at = instant(self._recorder.clock())
             gone = [*whole.persons, *whole.leads, *first]
             counts: dict[str, int] = {}

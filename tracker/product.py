@@ -16,6 +16,7 @@ from tracker.product_parts import (
     Progression,
     QuietHours,
     ReEngagement,
+    Retention,
     Sender,
     Sequence,
     Speaking,
@@ -80,7 +81,7 @@ class ProductConfig(Input):
     qualification: Qualification = Qualification()
     experiments: Annotated[tuple[Experiment, ...], Field(max_length=20)] = ()
     guardrails: Guardrails | None = None
-    retention_days: Annotated[int, Field(ge=1, le=36_500)] | None = None
+    retention_days: Retention | None = None
     workflow: Workflow | None = None
 
     @field_validator("nurturing_sequences")

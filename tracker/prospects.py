@@ -12,6 +12,7 @@ from tracker.lead import Lead
 from tracker.ledger import counters, entries, fold
 from tracker.logins import person_changes
 from tracker.model import new_id
+from tracker.opt_outs import refusing
 from tracker.person import Person
 from tracker.ports import Facts
 from tracker.product import Versioned
@@ -85,6 +86,8 @@ async def engage(
         acted = await act(met)
         found = await recorder.store.get(Kind.PERSON_KEYS, *(key.id for key in acted.claims))
         free = [key for key, owner in zip(acted.claims, found, strict=True) if owner is None]
+        opt_outs = await recorder.opt_outs.of((*met.new_keys, *free))
+        acted = acted._replace(person=refusing(acted.person, opt_outs))
         handoff = None
         if acted.wish is not None and met.lead.handoff_id is not None:
             (handoff,) = await recorder.store.get(Kind.HANDOFFS, met.lead.handoff_id)

@@ -13,6 +13,7 @@ from tracker.lead import Lead, StageChange
 from tracker.ledger import counters, deserved, entries, fold, recounted, rescored, steps
 from tracker.logins import person_changes
 from tracker.model import new_id
+from tracker.opt_outs import OptOuts
 from tracker.people import followed
 from tracker.person import Person
 from tracker.ports import Facts, Failure, Reactor, Settled
@@ -74,9 +75,13 @@ class Recorder:
         clock: Callable[[], datetime],
         reactors: Sequence[Reactor] = (),
         after: Callable[[], None] = lambda: None,
+        opt_outs: OptOuts | None = None,
     ):
-        """Args: after: called when something was kept, so that a sleeping worker looks for work."""
+        """Args: after: called when something was kept, so that a sleeping worker looks for work. opt_outs: what
+        addresses refused before they were erased.
+        """
         self.store, self.catalog, self.clock, self.reactors, self.after = store, catalog, clock, reactors, after
+        self.opt_outs = opt_outs or OptOuts(store, ())
 
     async def load(self, lead_id: str) -> Loaded:
         """Return a lead; for one that was absorbed by another, that other one. Raises: NotFound."""

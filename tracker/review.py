@@ -156,6 +156,14 @@ def closed(found: Stored, by: str, did: str, *, at: Instant) -> Replace:
     return Replace(found.kind, found.id, found.version, item.body())
 
 
+def ended(found: Stored) -> Instant | None:
+    """When an item was closed, None while it is open."""
+    item = ReviewItem.read(found.body)
+    if item.status is ReviewStatus.OPEN:
+        return None
+    return item.history[-1].at if item.history else item.created_at
+
+
 def content_id(kind: ReviewKind, input: Any) -> str:
     """The id of an item for this very input: the same malformed record is queued once however often it is sent."""
     digest = hashlib.blake2b(orjson.dumps([kind, input], option=orjson.OPT_SORT_KEYS), digest_size=13)

@@ -51,6 +51,7 @@ def test_only_these_are_open_to_everybody() -> None:
     """A new route without a scope is a decision, not an accident."""
     open_to_all = {route.path for route in ROUTES if route.scope is None}
     operation = {"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/style.css"}
+    operation |= {"/", "/start.css", "/favicon.ico"}
     assert {path for path in open_to_all if not re.match(r"/(t|u|p|chat|webhooks|desk)\b", path)} == operation | (
         open_to_all & {"/webhook"}
     )
@@ -214,8 +215,25 @@ GOOD: dict[str, dict[str, Any]] = {
         "facts": {"pricing": "x"},
         "qualification": {"required": ["email", "budget"]},
         "sender": {"from": "a@b.example", "reply_to": "a@b.example"},
-        "scoring_rules": {"login_points": 1, "email_engagement_multiplier": 2, "answer_points": {"budget": 1}},
-        "nurturing_sequences": [{"stage": "User", "messages": [STEP]}],
+        "scoring_rules": {
+            "login_points": 1,
+            "email_engagement_multiplier": 2,
+            "answer_points": {"budget": 1},
+            "half_life_days": 7,
+            "daily_caps": {"login": 5},
+        },
+        "nurturing_sequences": [{"stage": "User", "messages": [STEP], "goal": {"stage_is": "Customer"}}],
+        "progression": {"engaged": {"any": [{"score_at_least": 5}, {"not": {"event_seen": {"type": "login"}}}]}},
+        "quiet_hours": {"start": "22:00", "end": "07:00", "time_zone": "Europe/Berlin"},
+        "frequency_cap": {"messages": 3, "hours": 24},
+        "channels": ["email", "whatsapp"],
+        "re_engagement": {"after_days": 14, "every_days": 30, "messages": [STEP]},
+        "holdout": 5,
+        "utm": {"utm_source": "leadline"},
+        "booking_url": "https://flowdesk.example/book",
+        "retention_days": 90,
+        "guardrails": {"max_unsubscribe_rate": 0.05, "min_sends": 10},
+        "workflow": {"crm": {"url": "https://crm.example", "poll_seconds": 60}, "retry": {"attempts": 3}},
     },
     "POST /templates": {
         "template_id": "t",
@@ -240,6 +258,9 @@ GOOD: dict[str, dict[str, Any]] = {
         "email": {"status": "granted", "basis": "b", "source": "s", "at": "2026-01-05T10:00:00Z"},
         "whatsapp": {"status": "denied"},
     },
+    "POST /products/{id}/rollout": {"version": 2, "percent": 5},
+    "POST /events/{id}/reclassify": {"machine": True},
+    "POST /persons/{id}/merge": {"into": "PERSON"},
     "POST /handoffs/{id}/reply": {"text": "t", "by": "ana"},
 }  # fmt: skip
 
@@ -266,11 +287,17 @@ async def ids(api: Api, lead: dict[str, Any]) -> dict[str, str]:
     """What stands for `{id}` in a path, where it is not the lead; the lead gets a handoff that Ana holds."""
     for stage in ("Engaged_Lead", "Qualified_Lead"):
         await api.post(f"/leads/{lead['id']}/stage", {"stage": stage})
+    await api.event(lead["id"], id="known", event_type="email_click", channel="email")
+    draft = {"product_id": "flowdesk", "name": "Draft"}
+    await api.put("/products/flowdesk?draft=true", draft)
     handoff = next(h for h in (await api.get("/handoffs")).body["items"] if h["lead_id"] == lead["id"])
     await api.post(f"/handoffs/{handoff['id']}/claim", {"by": "ana"})
     return {
         "/products/{id}": "flowdesk",
+        "/products/{id}/rollout": "flowdesk",
+        "/events/{id}/reclassify": "known",
         "/persons/{id}/consent": lead["person_id"],
+        "/persons/{id}/merge": lead["person_id"],
         "/handoffs/{id}/reply": handoff["id"],
     }
 
@@ -311,7 +338,8 @@ async def test_the_good_bodies_are_good(api: Api) -> None:
     for where, body in GOOD.items():
         method, _, path = where.partition(" ")
         id = known.get(path, lead["id"])
-        sent = {**body, "lead_id": lead["id"]} if "lead_id" in body else body
+        named = {"lead_id": lead["id"], "into": lead["person_id"]}
+        sent = {**body, **{field: named[field] for field in named.keys() & body.keys()}}
         reply = await api.call(method, path.replace("{id}", id), sent)
         assert reply.status < 300 or (where, reply.status) == ("PUT /leads/{id}", 409), (where, reply)
 

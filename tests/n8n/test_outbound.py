@@ -46,7 +46,7 @@ async def everything_due(rig: Rig, id: str) -> int:
 async def test_nobody_who_wants_it_costs_nothing(store: Store, clock: Clock):
     """Without subscribers of a type nothing is written of it, and a commit reads nothing more than it would anyway."""
     counting = CountingStore(store)
-    rig = Rig(counting, clock)  # type: ignore[arg-type]
+    rig = Rig(counting, clock)
     await rig.furnish()
     await rig.login()
     await rig.login()
@@ -72,20 +72,20 @@ async def test_what_another_process_registers_is_seen_after_a_second(store: Stor
     assert [event["type"] for event in await rig.told()] == ["lead.created", "engagement.recorded"]
 
 
-async def test_an_event_is_kept_with_its_cause(store: Store, rig: Rig):
+async def test_an_event_is_kept_with_its_cause(store: Store, rig: Rig, monkeypatch: pytest.MonkeyPatch):
     """When the commit is refused, nothing is told; when it is kept, the event is there before anybody delivers."""
     id = await rig.subscribe(OutboundType.LEAD_CREATED)
-    kept, store.commit_each = store.commit_each, _away  # type: ignore[method-assign]
-    alone, store.commit = store.commit, _away  # type: ignore[method-assign, assignment]
-    with pytest.raises(Unavailable):
-        await rig.login()
-    store.commit_each, store.commit = kept, alone  # type: ignore[method-assign]
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "commit_each", _away)
+        patch.setattr(store, "commit", _away)
+        with pytest.raises(Unavailable):
+            await rig.login()
     assert await everything_due(rig, id) == 0
     await rig.login()
     assert await everything_due(rig, id) == 1
 
 
-async def _away(*_: Any) -> Any:
+async def _away(*_: Any, **more: Any) -> Any:
     raise Unavailable("the store is away")
 
 
@@ -166,13 +166,15 @@ async def test_several_processes_send_each_event_once(store: Store, rig: Rig, cl
     assert len(ids) == len(set(ids)) == 20
 
 
-async def test_a_crash_between_sending_and_settling_repeats_with_the_same_id(store: Store, rig: Rig, clock: Clock):
+async def test_a_crash_between_sending_and_settling_repeats_with_the_same_id(
+    rig: Rig, clock: Clock, monkeypatch: pytest.MonkeyPatch
+):
     """The receiver may see an event twice, never under two ids; another process waits until the lease is over."""
     id = await rig.subscribe(RECORDED)
     await rig.login()
-    settle, rig.deliverer._settle = rig.deliverer._settle, _away  # type: ignore[method-assign]
-    await rig.deliverer.work()
-    rig.deliverer._settle = settle  # type: ignore[method-assign]
+    with monkeypatch.context() as patch:
+        patch.setattr(rig.deliverer, "_settle", _away)
+        await rig.deliverer.work()
     assert await rig.told() == []
     clock.forward(seconds=26)
     assert len(await rig.told()) == 1
@@ -281,7 +283,7 @@ async def test_other_receivers_hear_that_one_cannot_be_reached(rig: Rig, clock: 
     assert sum(got.event["type"] == ALERT for got in rig.poster.got if got.url == URL) == 0
 
 
-async def test_a_receiver_that_is_slow_holds_up_nobody(store: Store, rig: Rig):
+async def test_a_receiver_that_is_slow_holds_up_nobody(rig: Rig, monkeypatch: pytest.MonkeyPatch):
     """One that never answers costs the others nothing."""
     stuck = asyncio.Event()
     post = rig.poster.post
@@ -291,7 +293,7 @@ async def test_a_receiver_that_is_slow_holds_up_nobody(store: Store, rig: Rig):
             await stuck.wait()
         return await post(url, body, secret)
 
-    rig.poster.post = slowly  # type: ignore[method-assign]
+    monkeypatch.setattr(rig.poster, "post", slowly)
     await rig.subscribe(RECORDED)
     await rig.subscribe(RECORDED, url=OTHER)
     await rig.login()

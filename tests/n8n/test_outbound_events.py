@@ -71,7 +71,7 @@ async def test_a_correction_by_the_api_is_told(rig: Rig):
 
 
 async def test_a_stage_by_score_is_told_in_order(rig: Rig):
-    """The engagement, the threshold, the change of stage; at the end the qualification and the handoff with its link."""
+    """The engagement, the threshold, the change of stage; at the end the qualification, and the handoff with a link."""
     await rig.login()
     await rig.told()
     await rig.login()

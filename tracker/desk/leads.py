@@ -96,7 +96,12 @@ class LeadPages:
         query, loaded = visit.query, await self._recorder.load(visit.path["id"])
         lead, person, config = loaded.lead, loaded.person, loaded.config.config
         items, cursor = await reading.timeline(
-            self._store, self._timeline, loaded.ids, after=query.after, limit=min(query.limit, PAGE_ENTRIES), newest=True
+            self._store,
+            self._timeline,
+            loaded.ids,
+            after=query.after,
+            limit=min(query.limit, PAGE_ENTRIES),
+            newest=True,
         )
         events = [Event.read(d.body) async for d in reading.of_lead(self._store, EVENTS_BY_LEAD, loaded.ids)]
         path = f"{LIST}/{loaded.id}"

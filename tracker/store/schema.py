@@ -41,6 +41,7 @@ class Kind(StrEnum):
     USERS = "users"  # id: name, case folded. Who uses the desk
     SESSIONS = "desk_sessions"  # id: hash of the token
     IDEMPOTENCY = "idempotency"
+    WALKS = "walks"  # id: what goes. How far something that looks at everything, bit by bit, has come
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ TURNS_BY_LEAD = Index("turns_by_lead", Kind.TURNS, ("lead_id",), "at")
 HANDOFFS_ALL = Index("handoffs_all", Kind.HANDOFFS, (), "created_at")
 HANDOFFS_BY_STATUS = Index("handoffs_by_status", Kind.HANDOFFS, ("status",), "created_at")
 HANDOFFS_BY_LEAD = Index("handoffs_by_lead", Kind.HANDOFFS, ("lead_id",), "created_at")
+INBOX_SETTLED = Index("inbox_settled", Kind.INBOX, (), "received_at", ("waiting", False))
 INBOX_WAITING = Index("inbox_waiting", Kind.INBOX, (), "received_at", ("waiting", True))
 SUBSCRIPTIONS_ALL = Index("subscriptions_all", Kind.SUBSCRIPTIONS, (), "id")
 OUTBOUND_DUE = Index("outbound_due", Kind.OUTBOUND, ("subscription_id",), "due_at", ("status", "due"))

@@ -313,6 +313,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=512)
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA cache_size=-65536")
+    connection.execute("PRAGMA secure_delete=ON")  # what an erasure removes is overwritten, not only unlinked
     connection.execute("PRAGMA temp_store=MEMORY")
     connection.execute("PRAGMA wal_autocheckpoint=8000")
     connection.execute("PRAGMA busy_timeout=0")  # from here on nobody waits on the event loop

@@ -48,7 +48,7 @@ async def test_who_waits_longest_comes_first(rig: Rig) -> None:
     places = [page.words.index(name) for name in ("First", "Second", "Third", "Fourth")]
     assert places == sorted(places)
     for words in (
-        "First Flowdesk · Web chat Qualified: ready for sales 5 points Waiting since 4 hours ago",
+        "First Flowdesk · Web chat Qualified: ready for sales 5 points Waiting asked 4 hours ago",
         "With Ben",
     ):
         assert words in page.words

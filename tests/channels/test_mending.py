@@ -1,0 +1,201 @@
+"""Messages that a person has sent again: due once more, with all tries anew, and the ledger tells each sending."""
+
+import asyncio
+
+import pytest
+
+from channels.inbox import ATTEMPTS as INBOX_ATTEMPTS
+from channels.inbox import Inbox
+from channels.mending import InboundMender, MessageMender, TemplateMender
+from channels.messages import REPLAYED, write
+from channels.sending import Later, Refused, Uncertain
+from channels.states import State
+from channels.templates import NewTemplate
+from tests.channels.rig import Rig
+from tests.fakes import Clock, ScriptedSender
+from tracker.errors import Invalid
+from tracker.errors import Refused as Conflicting
+from tracker.events import Channel, EventType
+from tracker.ports import Failure, Mender, ToMend
+from tracker.retry import ATTEMPTS
+from tracker.review import ReviewKind
+from tracker.reviews import Review
+from tracker.store.port import Store
+from tracker.store.schema import Kind
+
+
+def queue_of(rig: Rig) -> Review:
+    messages = MessageMender(rig.store, rig.clock)
+    menders: dict[ReviewKind, Mender] = {
+        ReviewKind.MESSAGE: messages,
+        ReviewKind.UNCERTAIN: messages,
+        ReviewKind.TEMPLATE: TemplateMender(rig.store, rig.delivery),
+    }
+    return Review(rig.store, rig.clock, menders)
+
+
+async def made(store: Store, clock: Clock, sender: ScriptedSender) -> Rig:
+    rig = Rig(store, clock, {Channel.EMAIL: sender})
+    await rig.furnish({})
+    return rig
+
+
+async def open_item(rig: Rig) -> str:
+    (item,) = [found for found in await rig.reviews() if found.body["status"] == "open"]
+    return item.id
+
+
+async def test_an_uncertain_message_is_sent_again_by_a_person_only(store: Store, clock: Clock):
+    """It is due at once, it goes, and a second replay sends nothing more."""
+    sender = ScriptedSender(Uncertain("no answer"))
+    rig = await made(store, clock, sender)
+    id = await rig.message(await rig.login())
+    await rig.quiet()
+    queue, item = queue_of(rig), await open_item(rig)
+    await asyncio.gather(*(queue.replay(item, "ana") for _ in range(5)))
+    await rig.quiet()
+    await queue.replay(item, "ana")
+    await rig.quiet()
+    assert sender.ids == [id, id]
+    message = await rig.stored(id)
+    assert message.status is State.SENT
+    assert [attempt.outcome for attempt in message.attempts] == ["uncertain", REPLAYED, "sent"]
+
+
+async def test_a_dead_message_gets_all_its_tries_again(store: Store, clock: Clock):
+    """Six failures, a person, six more: then it is dead once more, with an item of its own."""
+    sender = ScriptedSender(*[Later("451 busy")] * (2 * ATTEMPTS))
+    rig = await made(store, clock, sender)
+    id = await rig.message(await rig.login())
+    await rig.live(12, step=1)
+    assert len(sender.given) == ATTEMPTS
+    queue = queue_of(rig)
+    await queue.replay(await open_item(rig), "ana")
+    await rig.live(12, step=1)
+    assert len(sender.given) == 2 * ATTEMPTS
+    assert (await rig.stored(id)).status is State.DEAD
+    await queue.replay(await open_item(rig), "ana")
+    await rig.quiet()
+    assert (await rig.stored(id)).status is State.SENT
+
+
+async def test_a_message_that_was_sent_twice_is_counted_twice(store: Store, clock: Clock):
+    """One that failed after it was sent, and is sent again, settles again: the ledger has both sendings."""
+    sender = ScriptedSender()
+    rig = await made(store, clock, sender)
+    lead_id = await rig.login()
+    id = await rig.message(lead_id)
+    await rig.quiet()
+    (found,) = await store.get(Kind.MESSAGES, id)
+    assert found is not None
+    failed = (await rig.stored(id)).moved(State.FAILED, at=found.body["updated_at"])
+    await store.commit(write(found, failed))
+    mended = await MessageMender(store, clock).mend(_wanted(id))
+    await store.commit(*mended.changes)
+    await rig.quiet()
+    assert (await rig.stored(id)).status is State.SENT
+    assert len(await rig.events(lead_id, EventType.EMAIL_SENT)) == 2
+
+
+def _wanted(id: str, **more: object):
+    return ToMend("i", {"message_id": id}, {"message_id": id}, message_id=id, **more)  # type: ignore[arg-type]
+
+
+async def test_what_has_moved_on_is_not_sent_again(store: Store, clock: Clock, rig: Rig):
+    """A message that went meanwhile, or is out, or is gone: refused in words; so is a corrected input."""
+    mender = MessageMender(store, clock)
+    id = await rig.message(await rig.login())
+    for_later = _wanted(id)
+    await rig.quiet()
+    with pytest.raises(Conflicting, match="the message is sent by now"):
+        await mender.mend(for_later)
+    with pytest.raises(Conflicting, match="no longer there"):
+        await mender.mend(_wanted("gone"))
+    with pytest.raises(Invalid):
+        await mender.mend(_wanted(id, corrected=True))
+
+
+async def test_a_late_yes_takes_the_item_from_the_queue(store: Store, clock: Clock, sender: ScriptedSender):
+    """Nobody is asked about a message of which the provider says by now that it has it."""
+    rig = await made(store, clock, sender)
+    id = await rig.message(await rig.login())
+    sender.gate.clear()
+    work = asyncio.create_task(rig.quiet())
+    await sender.arrived.acquire()
+    clock.forward(seconds=26)
+    await rig.delivery.recover()
+    item, queue = await open_item(rig), queue_of(rig)
+    sender.gate.set()
+    await work
+    closed = await queue.get(item)
+    assert closed["status"] == "discarded"
+    assert [line["by"] for line in closed["history"]] == ["leadline"]
+    with pytest.raises(Conflicting):
+        await queue.replay(item, "ana")
+    assert sender.ids == [id]
+
+
+async def test_a_template_is_looked_at_again(store: Store, clock: Clock, sender: ScriptedSender):
+    """While it does not render the item stays, with the new error; mended, it closes and nothing old is sent."""
+    rig = await made(store, clock, sender)
+    await rig.message(await rig.login(), template_id="offer", text=None)
+    await rig.quiet()
+    queue, item = queue_of(rig), await open_item(rig)
+    with pytest.raises(Invalid) as raised:
+        await queue.replay(item, "ana")
+    assert raised.value.faults[0].path == "template_id"
+    words = {"template_id": "offer", "channel": "email", "subject": "s", "text": "t"}
+    await rig.templates.add(NewTemplate.model_validate(words))
+    rig.templates.__init__(store)  # type: ignore[misc]  # what it remembers is a second old
+    assert (await queue.replay(item, "ana"))["status"] == "replayed"
+    await rig.quiet()
+    assert sender.given == []
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "tried", "attempt"),
+    [([Refused("550 no such box")], False, 1), ([Later("451 busy")] * ATTEMPTS, True, ATTEMPTS)],
+)
+async def test_a_failure_is_told_to_the_other_rooms(
+    store: Store, clock: Clock, outcomes: list[Later | Refused], tried: bool, attempt: int
+):
+    """In the commit that ends the message, with what is needed to tell others."""
+    rig = await made(store, clock, ScriptedSender(*outcomes))
+    heard: list[Failure] = []
+
+    class Ear:
+        async def read(self, store: Store, facts):
+            heard.extend(facts.failures)
+
+        def decide(self, facts, known):
+            return ()
+
+    rig.recorder.reactors = [*rig.recorder.reactors, Ear()]
+    id = await rig.message(await rig.login())
+    await rig.live(12, step=1)
+    (failure,) = heard
+    assert (failure.message_id, failure.channel, failure.tried, failure.attempt) == (id, Channel.EMAIL, tried, attempt)
+
+
+async def test_a_message_that_came_in_is_answered_again(store: Store, clock: Clock):
+    """Once per replay; when it fails again it is before a person again."""
+
+    class Broken:
+        heard = 0
+
+        async def answer(self, heard: object) -> str:
+            self.heard += 1
+            raise RuntimeError("bug")
+
+    answers = Broken()
+    inbox = Inbox(store, answers, clock)
+    form = {"MessageSid": "SM" + "0" * 32, "From": "whatsapp:+4915112345678", "To": "whatsapp:+1415", "Body": "Hi"}
+    await inbox.take(form)
+    queue = Review(store, clock, {ReviewKind.INBOUND: InboundMender(store, clock)})
+    for round in (1, 2):
+        for _ in range(INBOX_ATTEMPTS):
+            await inbox.work()
+            clock.forward(seconds=16)
+        items, _ = await queue.list(kind=ReviewKind.INBOUND)
+        assert answers.heard == round * INBOX_ATTEMPTS
+        await queue.replay(items[0]["id"], "ana")

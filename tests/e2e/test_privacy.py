@@ -1,0 +1,181 @@
+"""What is held about a person is told whole, and removed whole."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.e2e.client import Api, login
+from tracker.privacy import BY_ID, OF_LEAD, OF_NOBODY, SEARCHED
+from tracker.store.mongo import MongoStore
+from tracker.store.port import Insert, Store
+from tracker.store.schema import Kind
+from tracker.store.sqlite import SqliteStore
+
+CANARY = "canary7f3"
+MAIL = f"{CANARY}@acme.example"
+NUMBER = "+4915155507373"
+
+
+async def dump(store: Store) -> str:
+    """Everything in a store as one text."""
+    if isinstance(store, SqliteStore):
+        return "\n".join(store._reader.iterdump())
+    assert isinstance(store, MongoStore)
+    kinds = [[str(d) async for d in store._database[str(kind)].find()] for kind in Kind]
+    return "\n".join(text for its in kinds for text in its)
+
+
+async def canary(api: Api) -> dict[str, Any]:
+    """A person whose every field, and whatever it said and was sent, carries the canary."""
+    step = {"delay_hours": 0, "channel": "email", "template_id": "hello"}
+    template = {
+        "template_id": "hello",
+        "channel": "email",
+        "subject": "Hi {{ person.name }}",
+        "text": "{{ person.name }}",
+    }
+    assert (await api.post("/templates", template)).status < 300
+    await api.post(
+        "/subscriptions", {"url": "https://hooks.example.com/x", "types": ["lead.created", "lead.stage_changed"]}
+    )
+    await api.product(nurturing_sequences=[{"stage": "User", "messages": [step]}])
+    fields = {name: f"{CANARY} {name}" for name in ("name", "job_title", "company_size", "industry", "trial_status")}
+    known = {"crm_user_id": f"u-{CANARY}", "email": MAIL, "phone": NUMBER, "organization_name": CANARY}
+    await api.post("/events/logins", login(event_id="c1", **known, **fields, feature_usage=[CANARY]))
+    (lead,) = (await api.get(f"/leads?q={MAIL}")).body["items"]
+    bad = login(event_id="c2", **known, **fields) | {"occurred_at": "never"}
+    assert (await api.post("/events/logins", bad)).body["quarantined"] == 1
+    await api.post("/dead-letters", {"workflow": "w", "record": {"email": MAIL, "note": CANARY}, "error": "no"})
+    metadata = {"response_data": CANARY}
+    await api.event(lead["id"], id="c3", event_type="email_click", channel="email", metadata=metadata)
+    await api.put(f"/leads/{lead['id']}", {"demographics": {"city": CANARY}}, Idempotency_Key="k")
+    await api.post("/leads", {"product_id": "flowdesk", "email": MAIL}, Idempotency_Key="key-1")
+    body = {"lead_id": lead["id"], "channel": "email", "text": f"Dear {CANARY}"}
+    assert (await api.post("/messages/send", body, Idempotency_Key="key-2")).status == 202
+    await api.server.delivery.work()
+    for text in (f"I am {CANARY}", "talk to a human please"):
+        said = await api.post("/webhooks/rest/webhook", {"sender": CANARY, "message": text,
+                                                         "metadata": {"product_id": "flowdesk"}})  # fmt: skip
+        assert said.status == 200
+    (chat,) = (one for one in (await api.get("/leads")).body["items"] if one["crm_user_id"] is None)
+    await api.post(f"/persons/{chat['person_id']}/merge", {"into": lead["person_id"]})
+    await api.put(f"/persons/{lead['person_id']}/consent", {"email": {"status": "denied"}})
+    for stage in ("Engaged_Lead", "Qualified_Lead"):
+        await api.post(f"/leads/{lead['id']}/stage", {"stage": stage, "reason": CANARY})
+    return (await api.get(f"/leads/{lead['id']}")).body
+
+
+@pytest.fixture
+async def bystander(api: Api) -> dict[str, Any]:
+    """Somebody else, of whom nothing may be touched."""
+    await api.post("/events/logins", login(event_id="o1", crm_user_id="other", email="other@acme.example"))
+    return (await api.get("/leads?q=other")).body["items"][0]
+
+
+async def test_the_export_tells_everything(api: Api) -> None:
+    """Each kind that holds something of the person is in the export, texts opened, merges covered."""
+    lead = await canary(api)
+    told = (await api.get(f"/leads/{lead['id']}/export")).body
+    assert told["person_id"] == lead["person_id"]
+    kinds = {"persons", "leads", "lead_events", "lead_audit", "messages", "turns", "conversations", "review", "merges"}
+    assert kinds <= told.keys(), told.keys()
+    assert len(told["persons"]) == 2
+    assert CANARY in str(told["turns"])
+    assert {e["event_id"] for e in told["lead_events"]} >= {"c1", "c3"}
+    assert (await api.get("/leads/nobody/export")).status == 404
+
+
+async def test_an_erasure_leaves_nothing_behind(api: Api, bystander: dict[str, Any], store: Store) -> None:
+    """The canary was everywhere, and is nowhere: not in the store, not in an answer; the receipt says what went."""
+    lead = await canary(api)
+    assert (await dump(store)).count(CANARY) > 30
+    gone = await api.call("DELETE", f"/leads/{lead['id']}")
+    assert gone.status == 200
+    assert gone.body["done_at"] is not None
+    assert gone.body["counts"]["lead_events"] >= 3
+    assert gone.body["counts"]["review"] >= 2
+    rest = await dump(store)
+    left = [line[:300] for line in rest.splitlines() if CANARY in line or NUMBER.removeprefix("+") in line]
+    assert left == []
+    assert (await api.get(f"/leads/{lead['id']}")).status == 404
+    assert (await api.call("DELETE", f"/leads/{lead['id']}")).status == 404
+    assert (await api.get("/leads")).body["items"] == [bystander]
+    assert (await api.get(f"/leads/{bystander['id']}/timeline")).body["items"]
+
+
+async def test_counts_stay_and_say_nothing(api: Api, store: Store) -> None:
+    """The analytics keep their anonymous counts."""
+    lead = await canary(api)
+    before = [line for line in (await dump(store)).splitlines() if "events.email_click" in line]
+    await api.call("DELETE", f"/leads/{lead['id']}")
+    after = [line for line in (await dump(store)).splitlines() if "events.email_click" in line]
+    assert len(before) == len(after) > 0
+
+
+async def test_an_opt_out_outlives_the_erasure(api: Api) -> None:
+    """The same address comes back as a new person, and is still not written to; another address is."""
+    lead = await canary(api)
+    await api.call("DELETE", f"/leads/{lead['id']}")
+    await api.post("/events/logins", login(event_id="n1", crm_user_id="new", email=MAIL))
+    await api.post("/events/logins", login(event_id="n2", crm_user_id="fresh", email="fresh@acme.example"))
+    came = {one["crm_user_id"]: one for one in (await api.get("/leads")).body["items"]}
+    consents = {
+        name: (await api.get(f"/persons/{one['person_id']}/consent")).body["email"]["status"]
+        for name, one in came.items()
+    }
+    assert consents == {"new": "denied", "fresh": "unknown"}
+    made = (await api.post("/leads", {"product_id": "flowdesk", "crm_user_id": "third"})).body
+    await api.call("DELETE", f"/leads/{came['new']['id']}")
+    await api.put(f"/leads/{made['id']}", {"email": MAIL})
+    assert (await api.get(f"/persons/{made['person_id']}/consent")).body["email"]["status"] == "denied"
+
+
+async def test_an_erasure_that_was_cut_off_goes_on(api: Api, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crash in the middle: the person is unreachable at once, and the next tick removes the rest."""
+    lead = await canary(api)
+    privacy = api.server.privacy
+    removed = 0
+
+    async def crash(document: Any, original: Any = privacy._remove) -> int:
+        nonlocal removed
+        removed += 1
+        if removed == 3:
+            raise asyncio.CancelledError
+        return int(await original(document))
+
+    monkeypatch.setattr(privacy, "_remove", crash)
+    with pytest.raises(asyncio.CancelledError):
+        await privacy.erase(lead["person_id"], by="tests")
+    assert (await api.get(f"/leads/{lead['id']}")).status == 404
+    monkeypatch.undo()
+    assert await privacy.resume() == 1
+    assert await privacy.resume() == 0
+    assert CANARY not in await dump(store)
+
+
+def test_every_kind_has_its_place() -> None:
+    """A new kind of document says whether it holds something of people, and how that is found."""
+    placed = {index.kind for index in (*OF_LEAD, *SEARCHED)} | BY_ID | OF_NOBODY
+    assert placed == set(Kind)
+
+
+async def test_what_others_wrote_meanwhile_is_no_obstacle(api: Api, store: Store) -> None:
+    """A document that changes while it is being erased is erased all the same."""
+    lead = await canary(api)
+    busy = True
+
+    async def writer() -> None:
+        number = 0
+        while busy:
+            number += 1
+            await store.commit(
+                Insert(Kind.COUNTERS, f"x{number}", {"day": "", "product_id": "", "metric": "", "value": 1})
+            )
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(writer())
+    assert (await api.call("DELETE", f"/leads/{lead['id']}")).status == 200
+    busy = False
+    await task
+    assert CANARY not in await dump(store)

@@ -1,0 +1,137 @@
+"""The review queue over HTTP: correct, replay once, discard, singly and by filter."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from channels.messages import Message, write
+from channels.states import State
+from tests.e2e.client import Api, login
+from tracker import review
+from tracker.keys import Scope
+from tracker.review import ReviewKind
+from tracker.store.schema import Kind
+
+
+async def quarantined(api: Api, **fields: Any) -> str:
+    (result,) = (await api.post("/events/logins", login(**fields))).body["results"]
+    assert result["status"] == "quarantined"
+    return str(result["review_id"])
+
+
+async def test_a_corrected_record_becomes_a_login(api: Api) -> None:
+    """422 with the path while it is bad, then a lead; the item shows what came and what was made of it."""
+    sent = login(occurred_at="1 May")
+    id = await quarantined(api, occurred_at="1 May")
+    bad = await api.post(f"/review/{id}/replay")
+    assert (bad.status, bad.paths) == (422, ["occurred_at"])
+    worse = await api.post(f"/review/{id}/replay", {"input": {**sent, "event_id": "", "occurred_at": "2 May"}})
+    assert (worse.status, worse.paths) == (422, ["event_id", "occurred_at"])
+    item = (await api.get(f"/review/{id}")).body
+    assert (item["status"], item["attempts"], item["input"]) == ("open", 2, sent)
+    assert "event_id" in item["error"]
+    done = await api.post(f"/review/{id}/replay", {"input": login()})
+    assert (done.status, done.body["status"], done.body["corrected"]) == (200, "replayed", login())
+    lead = (await api.get(f"/leads/{done.body['lead_id']}")).body
+    assert lead["engagement_score"] == 5
+    assert [line["by"] for line in done.body["history"]] == ["LEADLINE_API_KEY"] * 3
+    assert (await api.get(f"/review/{id}")).body == done.body
+
+
+async def test_a_replay_happens_once(api: Api) -> None:
+    """Many at once, and later ones, all get the same answer; the login counts once."""
+    id = await quarantined(api, product_id="later")
+    await api.product("later")
+    replies = await asyncio.gather(*(api.post(f"/review/{id}/replay") for _ in range(20)))
+    replies.append(await api.post(f"/review/{id}/replay", {"input": login(event_id="another")}))
+    assert {reply.status for reply in replies} == {200}
+    assert all(reply.body == replies[0].body for reply in replies)
+    (lead,) = await api.everything("/leads")
+    assert (lead["id"], lead["engagement_score"]) == (replies[0].body["lead_id"], 5)
+
+
+async def test_a_dead_letter_may_hold_several_logins(api: Api) -> None:
+    """What ingestion understands is counted; anything else stays, with the reason."""
+    batch = {"events": [login(), login(event_id="l2")]}
+    records: list[Any] = [batch, {"deal": 7}, []]
+    ids = [
+        (await api.post("/dead-letters", {"workflow": "crm", "record": record, "error": "x"})).body["review_id"]
+        for record in records
+    ]
+    done = await api.post(f"/review/{ids[0]}/replay")
+    assert (await api.get(f"/leads/{done.body['lead_id']}")).body["engagement_score"] == 10
+    for id in ids[1:]:
+        reply = await api.post(f"/review/{id}/replay")
+        assert reply.status == 422
+        assert reply.paths
+        assert (await api.get(f"/review/{id}")).body["status"] == "open"
+
+
+async def test_a_discarded_item_is_done_with(api: Api) -> None:
+    """With a reason, once; afterwards it cannot be replayed."""
+    id = await quarantined(api, occurred_at="x")
+    done = await api.post(f"/review/{id}/discard", {"reason": "a test"})
+    assert (done.status, done.body["status"], done.body["history"][0]["did"]) == (200, "discarded", "discarded: a test")
+    assert (await api.post(f"/review/{id}/discard")).body == done.body
+    assert (await api.post(f"/review/{id}/replay")).status == 409
+    assert await api.everything("/review?status=open") == []
+    assert [item["id"] for item in await api.everything("/review?status=discarded")] == [id]
+
+
+@pytest.mark.parametrize("what", ["replay", "discard"])
+async def test_what_is_not_there_is_not_found(api: Api, what: str) -> None:
+    """404, for a body or none."""
+    assert (await api.post(f"/review/nothing/{what}")).status == 404
+    assert (await api.post(f"/review/nothing/{what}", {})).status == 404
+
+
+async def test_many_are_replayed_at_once(api: Api) -> None:
+    """A product that was missing is made, and all its records go in; what is still bad stays and is named."""
+    for n in range(5):
+        await quarantined(api, event_id=f"l{n}", crm_user_id=f"u{n}", product_id="later")
+    other = await quarantined(api, event_id="other", product_id="never")
+    bad = await quarantined(api, event_id="bad", product_id="later", occurred_at="x")
+    await api.product("later")
+    filtered = {"kind": "quarantine", "status": "open", "product_id": "later"}
+    first = (await api.post("/review/replay", {**filtered, "limit": 3})).body
+    assert (first["replayed"], first["failed"], len(first["results"])) == (3, 0, 3)
+    second = (await api.post("/review/replay", {**filtered, "cursor": first["next_cursor"]})).body
+    assert (second["replayed"], second["failed"], second["next_cursor"]) == (2, 1, None)
+    (failed,) = [result for result in second["results"] if result["error"]]
+    assert (failed["id"], failed["status"], failed["error"].split(":")[0]) == (bad, "open", "occurred_at")
+    assert len(await api.everything("/leads")) == 5
+    assert {item["id"] for item in await api.everything("/review?status=open")} == {other, bad}
+    assert (await api.post("/review/replay")).body["failed"] == 2
+
+
+async def test_an_uncertain_message_goes_again_only_by_name(api: Api) -> None:
+    """Replaying everything leaves it; naming it makes it due."""
+    lead = await api.lead()
+    sent = await api.post("/messages/send", {"lead_id": lead["id"], "channel": "email", "text": "Hello"})
+    id = sent.body["message_id"]
+    store = api.server.store
+    (found,) = await store.get(Kind.MESSAGES, id)
+    assert found is not None
+    message = Message.read(found.body)
+    at = message.updated_at
+    unsure = message.moved(State.SENDING, at=at).moved(State.UNCERTAIN, at=at)
+    item = review.item(
+        ReviewKind.UNCERTAIN, reason="r", error="e", input={"message_id": id}, at=at, lead_id=lead["id"], message_id=id
+    )
+    await store.commit(write(found, unsure), item)
+    assert (await api.post("/review/replay")).body["results"] == []
+    done = await api.post(f"/review/{item.id}/replay")
+    assert (done.body["status"], done.body["lead_id"]) == ("replayed", lead["id"])
+    assert (await api.get(f"/messages/{id}/status")).body["status"] == "due"
+    await api.server.delivery.work()
+    assert (await api.get(f"/messages/{id}/status")).body["status"] == "sent"
+    assert (await api.post(f"/review/{item.id}/replay", {"input": {}})).body == done.body
+
+
+async def test_who_may_review(api: Api) -> None:
+    """The scope `review`, for all of it; the history names the key."""
+    id = await quarantined(api, occurred_at="x")
+    key = await api.key(Scope.REVIEW, name="ana")
+    assert (await api.post(f"/review/{id}/discard", key=key)).body["history"][0]["by"] == "ana"
+    assert (await api.post(f"/review/{id}/discard", key=await api.key(Scope.LEADS_WRITE, name="bob"))).status == 403
