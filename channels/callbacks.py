@@ -133,7 +133,9 @@ class Callbacks:
             stop = bounce(loaded, message.channel, why.error, callback.at) if why.bounced else []
             settled = [Settled(id, "failed")] if message.status in OPEN else []
             failure = Failure(id, message.channel, message.template_id, why.error, len(attempts))
-            return Effect([write(found, failed), item, *stop], settled, [failure])
+            why_closed = "the provider has said that it did not arrive"
+            closed = await self._settling.no_longer_unsure(id, message, why_closed, at=callback.at)
+            return Effect([write(found, failed), item, *closed, *stop], settled, [failure])
 
         return effect
 

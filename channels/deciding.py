@@ -1,25 +1,31 @@
 """Whether a message may go now. Pure, and every check leaves its line in the decision record."""
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
 from channels.messages import Category, Check, Message
+from channels.quiet import quiet_until
+from tracker.conditions import Condition, holds, told
 from tracker.consent import UNSUBSCRIBED
 from tracker.events import Channel
 from tracker.lead import Lead
 from tracker.person import Person
-from tracker.times import instant
+from tracker.product import ProductConfig
+from tracker.stages import Stage
+from tracker.times import Instant, instant
 
 WINDOW = timedelta(hours=24)
 """How long after a person's last message WhatsApp takes free text."""
 
 
 class Verdict(NamedTuple):
-    """send: go on. skip: never. hold: look again when the channel is on."""
+    """send: go on. skip: never. hold: look again, in a while or at `until`."""
 
     outcome: Literal["send", "skip", "hold"]
     checks: tuple[Check, ...]
     address: str = ""
+    until: Instant | None = None
 
 
 def decide(
@@ -30,10 +36,12 @@ def decide(
     open_channels: frozenset[Channel],
     now: datetime,
     approved: bool = False,
+    config: ProductConfig | None = None,
 ) -> Verdict:
     """Decide on one message. The first check that does not hold decides; those behind it are not made.
 
-    Args: approved: its template is one that WhatsApp has approved, so that it may go at any time.
+    Args: approved: its template is one that WhatsApp has approved, so that it may go at any time. config: what the
+        product asks, where it is known.
     """
     checks: list[Check] = []
 
@@ -44,7 +52,7 @@ def decide(
     address = _address(message.channel, person)
     if failed("suppression", _told(person), _suppressed(message, person)):
         return Verdict("skip", tuple(checks))
-    if failed("consent", _consent(message.channel, person), _not_allowed(message, person)):
+    if failed("consent", _consent(message.channel, person), _not_allowed(message, person, config)):
         return Verdict("skip", tuple(checks))
     if message.category is Category.NURTURE and lead.held_by is not None:
         held = "held: until it is given back"
@@ -52,6 +60,14 @@ def decide(
         return Verdict("hold", tuple(checks), address)
     if message.stage and failed("condition", f"stage is {lead.stage}", _other_stage(message, lead)):
         return Verdict("skip", tuple(checks))
+    for name, condition, wanted in _asked(message, config):
+        if failed(name, told(condition), _not_as(wanted, met=holds(condition, lead, person, now=now))):
+            return Verdict("skip", tuple(checks))
+    quiet = config.quiet_hours if config and message.category is Category.NURTURE else None
+    if quiet is not None and (until := quiet_until(quiet, person.time_zone, now)):
+        window = f"{quiet.start} to {quiet.end} {person.time_zone or quiet.time_zone or 'UTC'}"
+        checks.append(Check(check="quiet_hours", input=window, outcome=f"held: until {until}"))
+        return Verdict("hold", tuple(checks), address, until)
     if failed("channel", str(message.channel), None if address else "skipped: no address"):
         return Verdict("skip", tuple(checks))
     if message.channel not in open_channels:
@@ -61,6 +77,22 @@ def decide(
     if on_whatsapp and failed("window", _window(person, now), _outside(message, person, now, approved=approved)):
         return Verdict("skip", tuple(checks))
     return Verdict("send", tuple(checks), address)
+
+
+def _asked(message: Message, config: ProductConfig | None) -> Iterator[tuple[str, Condition, bool]]:
+    """The conditions of the step and of its sequence: as what they are recorded, and what they have to be."""
+    step = config.step(message.stage, message.step) if config else None
+    if config is None or step is None:
+        return
+    if step.conditions is not None:
+        yield "condition", step.conditions, True
+    sequence = config.sequence(Stage(message.stage or ""))
+    if sequence is not None and sequence.goal is not None:
+        yield "goal", sequence.goal, False
+
+
+def _not_as(wanted: bool, *, met: bool) -> str | None:
+    return None if met is wanted else f"skipped: it {'holds' if met else 'does not hold'}"
 
 
 def _suppressed(message: Message, person: Person) -> str | None:
@@ -81,13 +113,15 @@ def _consent(channel: Channel, person: Person) -> str:
     return consent.status if consent else "not needed"
 
 
-def _not_allowed(message: Message, person: Person) -> str | None:
-    """E-mail is allowed unless denied, WhatsApp only when granted, web chat always."""
+def _not_allowed(message: Message, person: Person, config: ProductConfig | None) -> str | None:
+    """E-mail is allowed unless denied, or where the product says so only when granted, as WhatsApp; web chat always."""
     channel = message.channel
     status = _consent(channel, person)
     if status == "denied" and _confirms(message, person):
         return None
-    if status == "denied" or (channel is Channel.WHATSAPP and status != "granted"):
+    asks_first = channel is Channel.EMAIL and config is not None and config.email_consent == "opt_in"
+    only_granted = channel is Channel.WHATSAPP or (asks_first and message.category is not Category.REPLY)
+    if status == "denied" or (only_granted and status != "granted"):
         return f"skipped: consent is {status}"
     return None
 

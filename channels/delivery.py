@@ -116,11 +116,12 @@ class Delivery:
             open_channels=frozenset(self._senders),
             now=now,
             approved=content is not None and content.content_sid is not None,
+            config=loaded.config.config,
         )
         if verdict.outcome == "skip":
             await self._skip(found, verdict.checks)
         elif verdict.outcome == "hold":
-            until = later(now, seconds=HOLD_SECONDS)
+            until = verdict.until or later(now, seconds=HOLD_SECONDS)
             held = message.moved(State.HELD, at=instant(now), decision=verdict.checks, due_at=until)
             await self._store.commit(write(found, held))
         else:

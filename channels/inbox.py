@@ -1,6 +1,7 @@
 """The inbox: what came in is kept before it is acknowledged, and answered afterwards, in order and once."""
 
 import asyncio
+import contextlib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -12,10 +13,11 @@ import structlog
 from channels.heard import Form, Heard, Unreadable, contact_of, read, sid_of
 from tracker import review
 from tracker.model import Document
-from tracker.review import ReviewKind
-from tracker.store.port import Change, Conflict, Cursor, Duplicate, Insert, Replace, Store, StoreError
+from tracker.reading import everything
+from tracker.review import ReviewKind, ReviewStatus
+from tracker.store.port import Change, Conflict, Cursor, Delete, Duplicate, Insert, Replace, Store, StoreError
 from tracker.store.port import Document as Stored
-from tracker.store.schema import INBOX_WAITING, Kind
+from tracker.store.schema import INBOX_SETTLED, INBOX_WAITING, Kind
 from tracker.times import Instant, instant, later, moment
 
 log = structlog.get_logger()
@@ -28,6 +30,8 @@ SECONDS = 30
 
 AT_ONCE = 16
 PAGE = 200
+KEPT_DAYS = 30
+"""How long a message that was settled is kept, and with it the knowledge that its id has come."""
 
 
 class Inbound(Document, frozen=True, kw_only=True):
@@ -152,7 +156,7 @@ class Inbox:
             error=error[:500],
             input=orjson.loads(item.form),
             at=instant(self._clock()),
-            id=f"inbound-{found.id}" + (f"-{item.replays}" if item.replays else ""),
+            id=_review_id(found.id, item),
         )
         return await self._kept(found, item.but(waiting=False, outcome="review"), wanted)
 
@@ -165,5 +169,23 @@ class Inbox:
             return False
         return True
 
+    async def forget(self, limit: int = 500) -> int:
+        """Remove messages that were settled a while ago, and return how many; what is open in review stays."""
+        removed = 0
+        async for found in everything(self._store, INBOX_SETTLED, high=later(self._clock(), hours=-24 * KEPT_DAYS)):
+            if removed == limit:
+                break
+            item = Inbound.read(found.body)
+            (queued,) = await self._store.get(Kind.REVIEW, _review_id(found.id, item))
+            if queued is None or queued.body["status"] != ReviewStatus.OPEN:
+                with contextlib.suppress(Conflict):  # it is being answered again
+                    await self._store.commit(Delete(Kind.INBOX, found.id, found.version))
+                    removed += 1
+        return removed
+
     async def _settle(self, found: Stored, item: Inbound, *also: Change) -> None:
         await self._store.commit(Replace(Kind.INBOX, found.id, found.version, item.body()), *also)
+
+
+def _review_id(id: str, item: Inbound) -> str:
+    return f"inbound-{id}" + (f"-{item.replays}" if item.replays else "")

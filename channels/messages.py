@@ -72,6 +72,7 @@ class Message(Document, frozen=True, kw_only=True):
     text: str | None = None
     variables: str = "{}"
     stage: str | None = None
+    step: int | None = None
     attempts: tuple[Attempt, ...] = ()
     callbacks: tuple[Callback, ...] = ()
     decision: tuple[Check, ...] = ()
@@ -126,6 +127,7 @@ def planned(
     text: str | None = None,
     variables: str = "{}",
     stage: str | None = None,
+    step: int | None = None,
 ) -> Message:
     """Return a new message: due when its time has come, planned before."""
     return Message(
@@ -144,6 +146,7 @@ def planned(
         text=text,
         variables=variables,
         stage=stage,
+        step=step,
     )
 
 
@@ -176,6 +179,7 @@ class SequenceOutbox:
         person_id: str,
         product_id: str,
         stage: str,
+        step: int,
         channel: Channel,
         template_id: str,
         due_at: Instant,
@@ -191,6 +195,7 @@ class SequenceOutbox:
             at=at,
             template_id=template_id,
             stage=stage,
+            step=step,
         )
         return Insert(Kind.MESSAGES, id, message.body())
 

@@ -126,11 +126,19 @@ class ChannelRoutes:
                 text=given.text,
                 variables=orjson.dumps(given.variables).decode(),
             )
-            verdict = decide(message, loaded.lead, loaded.person, open_channels=self._open, now=now, approved=approved)
+            verdict = decide(
+                message,
+                loaded.lead,
+                loaded.person,
+                open_channels=self._open,
+                now=now,
+                approved=approved,
+                config=loaded.config.config,
+            )
             if verdict.outcome == "skip":
                 message = message.moved(State.SKIPPED, at=at)
             elif verdict.outcome == "hold":
-                message = message.moved(State.HELD, at=at)
+                message = message.moved(State.HELD, at=at, due_at=max(message.due_at, verdict.until or at))
             message = message.but(decision=verdict.checks)
             body = {"message_id": id, "status": message.status, "decision": message.body()["decision"]}
             return Decision(Answer(202, body), [Insert(Kind.MESSAGES, id, message.body())])
@@ -178,7 +186,7 @@ class ChannelRoutes:
         def answer(template: Template) -> Answer:
             return Answer(201, template.body())
 
-        return answer(await self._templates.add(call.body, record=call.remember(answer)))
+        return answer(await self._templates.add(call.body, by=call.principal.name, record=call.remember(answer)))
 
     async def list(self, call: Call[None, Paging]) -> Answer:
         found, page = await self._templates.all(after=call.query.after, limit=call.query.limit)

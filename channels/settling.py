@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from random import Random
 
+import structlog
+
 from channels.messages import Attempt, Message, write
 from channels.sending import Later, Refused, SendOutcome, Sent, Uncertain
 from channels.states import State
@@ -18,6 +20,8 @@ from tracker.store.port import Change, Document, Store
 from tracker.store.schema import Kind
 from tracker.times import Instant, instant
 from tracker.unit import Decision, run
+
+log = structlog.get_logger()
 
 SENT: Mapping[Channel, EventType] = {
     Channel.EMAIL: EventType.EMAIL_SENT,
@@ -42,6 +46,8 @@ class Settling:
         message = Message.read(found.body)
         at = instant(self._recorder.clock())
         match outcome:
+            case Sent() if message.waiting and message.replays:
+                log.warning("a message that a person has sent again had been sent", message_id=id)
             case Sent():
                 await self._sent(id, message, outcome)
             case Later() if message.tries + 1 < ATTEMPTS:
@@ -77,7 +83,8 @@ class Settling:
             sent = current.moved(
                 State.SENT, at=at, attempts=attempts, provider_id=outcome.provider_id, lease_until=None
             )
-            return Effect([write(found, sent), *await self._no_longer_unsure(id, current, at)], [Settled(id, "sent")])
+            closed = await self.no_longer_unsure(id, current, "the provider has said that it has the message", at=at)
+            return Effect([write(found, sent), *closed], [Settled(id, "sent")])
 
         event_type = SENT.get(message.channel)
         if event_type is None:
@@ -89,14 +96,14 @@ class Settling:
         happening = Happening("leadline", message.mark(id, "sent"), event_type, message.channel, at, metadata)
         await self._recorder.event(message.lead_id, happening, effect=effect)
 
-    async def _no_longer_unsure(self, id: str, message: Message, at: Instant) -> list[Change]:
+    async def no_longer_unsure(self, id: str, message: Message, why: str, *, at: Instant) -> list[Change]:
         """The changes that take an `uncertain` message from the review queue: nobody need look for it any more."""
         if message.status is not State.UNCERTAIN:
             return []
         (item,) = await self._store.get(Kind.REVIEW, _unsure_id(id, len(message.attempts)))
         if item is None or item.body["status"] != ReviewStatus.OPEN:
             return []
-        return [review.closed(item, "leadline", "closed: the provider has said that it has the message", at=at)]
+        return [review.closed(item, "leadline", f"closed: {why}", at=at)]
 
     async def _again(self, id: str, outcome: Later, lease: Instant | None) -> None:
         now = self._recorder.clock()

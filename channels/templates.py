@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from channels.links import check_schemes
 from channels.rendering import Content, Unrenderable, html_of, render, sample_context
+from tracker import audit
 from tracker.errors import Invalid, NotFound
 from tracker.events import Channel
 from tracker.model import Document, Input, Line, Lines, Metadata, Slug
@@ -82,7 +83,9 @@ class TemplateCatalog:
         self._store = store
         self._contents: dict[str, Content] = {}
 
-    async def add(self, given: NewTemplate, *, record: Record[Template] | None = None) -> Template:
+    async def add(
+        self, given: NewTemplate, *, by: str = "leadline", record: Record[Template] | None = None
+    ) -> Template:
         """Keep a new version of a template's content.
 
         Raises: Invalid: it does not render.
@@ -110,8 +113,10 @@ class TemplateCatalog:
                 if found
                 else Insert(Kind.TEMPLATES, scope, template.body())
             )
-            id = content_id(scope, where, version)
-            return Decision(template, [pointer, Insert(Kind.TEMPLATE_CONTENTS, id, {"content": _packed(content)})])
+            kept = Insert(Kind.TEMPLATE_CONTENTS, content_id(scope, where, version), {"content": _packed(content)})
+            detail = f"version {version}, {where}"
+            noted = audit.entry(by, "template.put", scope, at=template.updated_at, detail=detail)
+            return Decision(template, [pointer, kept, noted])
 
         return await run(self._store, read, decide, record=record)
 

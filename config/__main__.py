@@ -7,7 +7,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from config import commands, demo_commands, n8n_commands, review_commands, user_commands
+from config import (
+    commands,
+    demo_commands,
+    n8n_commands,
+    person_commands,
+    review_commands,
+    store_commands,
+    user_commands,
+)
 from config.settings import WrongSettings, load
 from tracker.errors import LeadlineError
 
@@ -84,7 +92,9 @@ def parser() -> argparse.ArgumentParser:
     events.set_defaults(run=commands.export_events)
     n8n_commands.add(sub, command)
     user_commands.add(sub, command)
+    person_commands.add(sub, command)
     review_commands.add(sub, command)
+    store_commands.add(sub, command)
     demo_commands.add(sub, command)
     return main
 

@@ -38,6 +38,7 @@ from config.operation import OperationRoutes, Traffic
 from config.outbound import Outbound, make_outbound
 from config.outbox_page import OutboxRoutes
 from config.problems import edge
+from config.retention import make_retention
 from config.review import make_review
 from config.schedule import Schedule, Worker
 from config.settings import Settings, Twilio
@@ -54,11 +55,15 @@ from tracker.handoffs import Handoffs
 from tracker.handoffs import told as handoff_told
 from tracker.ingestion import Ingestion
 from tracker.keys import Keys
+from tracker.merges import Merges
 from tracker.opt_outs import OptOuts
 from tracker.privacy import Privacy
 from tracker.reading import Source
 from tracker.recorder import Recorder
+from tracker.retention import Retention
 from tracker.reviews import Review
+from tracker.routes.audit import AuditRoutes
+from tracker.routes.analytics import AnalyticsRoutes
 from tracker.routes.handoffs import HandoffRoutes
 from tracker.routes.leads import TIMELINE as TRACKER_TIMELINE
 from tracker.routes.leads import LeadRoutes
@@ -98,6 +103,7 @@ class Server:
     ingestion: Ingestion
     delivery: Delivery
     inbox: Inbox
+    retention: Retention
     workers: list[Worker]
     senders: dict[Channel, Sender]
     engine: TrainedEngine
@@ -115,6 +121,8 @@ class Server:
         self.schedule.every(10, self.privacy.resume, "go on with erasures that were cut off")
         self.schedule.every(300, lambda: sessions.forget_expired(self.store), "forget sessions that are over")
         self.schedule.every(3600, self.outbound.deliverer.forget, "forget events that were delivered long ago")
+        self.schedule.every(600, self.inbox.forget, "forget messages that were answered long ago")
+        self.schedule.every(60, self.retention.tick, "remove what products no longer keep")
         await self.outbound.start()
         for worker in self.workers:
             worker.start()
@@ -178,7 +186,7 @@ def build(
 
     opt_outs = OptOuts(store, secrets)
     recorder = Recorder(store, catalog, clock, reactors, after=wake, opt_outs=opt_outs)
-    ingestion = Ingestion(store, catalog, clock, reactors, after=wake, opt_outs=opt_outs)
+    ingestion = Ingestion(store, catalog, clock, reactors, after=wake, opt_outs=opt_outs, join=Merges(recorder).join)
     privacy = Privacy(recorder, opt_outs)
     engine = engine or TrainedEngine()
     talks = Talks(recorder, engine, ReplyOutbox())
@@ -218,6 +226,8 @@ def build(
             *ProductRoutes(catalog).routes(),
             *PersonRoutes(recorder).routes(),
             *ReviewRoutes(review).routes(),
+            *AnalyticsRoutes(store, catalog, clock).routes(),
+            *AuditRoutes(store).routes(),
         ],
         "channels": [
             *ChannelRoutes(recorder, templates, open_channels=frozenset(senders)).routes(),
@@ -229,7 +239,7 @@ def build(
         "n8n": [*IngestRoutes(ingestion, secret=settings.ingest_secret).routes(), *outbound.routes()],
         "operation": [*operation.routes(), *start.routes()],
         "demo": OutboxRoutes(demo, clock).routes() if demo and demo.is_here else [],
-        "desk": desk_routes(desk, recorder, handoffs, (*TRACKER_TIMELINE, *TIMELINE)),
+        "desk": desk_routes(desk, recorder, handoffs, review, (*TRACKER_TIMELINE, *TIMELINE)),
     }
     routes = [replace(route, tag=room) for room, its in rooms.items() for route in its]
     operation.describe(routes)
@@ -250,6 +260,7 @@ def build(
         ingestion,
         delivery,
         inbox,
+        make_retention(recorder, privacy),
         [*workers, inbox_worker],
         senders,
         engine,

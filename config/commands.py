@@ -1,8 +1,10 @@
 """What each command does."""
 
 import argparse
+import contextlib
 import csv
 import gc
+import getpass
 import logging
 import os
 import secrets
@@ -21,6 +23,8 @@ from tracker.errors import Fault, LeadlineError
 from tracker.store.port import Store
 
 if TYPE_CHECKING:
+    import asyncio
+
     from config.demo import Crowd, Demo
 
 KEY_FILE = "api_key"
@@ -52,7 +56,9 @@ def serve(settings: Settings, arguments: argparse.Namespace) -> int:
     if arguments.demo_speed is not None and not arguments.demo:
         raise UsageError("--demo-speed is for a demo: give --demo too")
     settings = _with_key(settings, arguments.host)
-    uvloop.run(_serve(settings, arguments))
+    if uvloop.run(_serve(settings, arguments)):
+        print("leadline: a backup was restored: starting again", file=sys.stderr, flush=True)
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - this very command
     return 0
 
 
@@ -84,7 +90,8 @@ def _kept(path: Path, *, prefix: str = "", size: int = 32) -> str:
     return path.read_text().strip()
 
 
-async def _serve(settings: Settings, arguments: argparse.Namespace) -> None:
+async def _serve(settings: Settings, arguments: argparse.Namespace) -> bool:
+    """Run until somebody stops us. Returns: whether to start again, since the store has another content by now."""
     import asyncio
 
     from aiohttp import web
@@ -131,12 +138,26 @@ async def _serve(settings: Settings, arguments: argparse.Namespace) -> None:
             crowd.start()
         _long_life()
         _say_hello(settings, arguments, products=[config.product_id for config in products])
-        await stopping.wait()
+        return await _watch(store, stopping)
     finally:
         if crowd is not None:
             await crowd.stop()
         await runner.cleanup()
         await server.stop()
+
+
+async def _watch(store: Store, stopping: "asyncio.Event") -> bool:
+    """Wait until somebody stops us; True: a backup was restored beneath us."""
+    import asyncio
+
+    from tracker.store.sqlite import SqliteStore
+
+    while not stopping.is_set():
+        if isinstance(store, SqliteStore) and store.outdated:
+            return True
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), 1)
+    return False
 
 
 def _demo(settings: Settings, arguments: argparse.Namespace) -> "Demo":
@@ -260,6 +281,14 @@ def check_config(settings: Settings, arguments: argparse.Namespace) -> int:
     return with_store(settings, work)
 
 
+def who(otherwise: str) -> str:
+    """Return who runs a command, for the audit. Args: otherwise: where the system cannot tell."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return otherwise
+
+
 def keys_create(settings: Settings, arguments: argparse.Namespace) -> int:
     from tracker.keys import Keys, Scope
 
@@ -268,7 +297,8 @@ def keys_create(settings: Settings, arguments: argparse.Namespace) -> int:
         raise UsageError(f"unknown scope {unknown[0]}; there are {', '.join(Scope)}")
 
     async def work(store: Store) -> int:
-        print(await Keys(store).create(arguments.name, tuple(Scope(scope) for scope in arguments.scope)))
+        scopes = tuple(Scope(scope) for scope in arguments.scope)
+        print(await Keys(store).create(arguments.name, scopes, by=who("leadline keys")))
         return 0
 
     return with_store(settings, work)
@@ -290,7 +320,7 @@ def keys_revoke(settings: Settings, arguments: argparse.Namespace) -> int:
     async def work(store: Store) -> int:
         from tracker.keys import Keys
 
-        print(f"revoked {await Keys(store).revoke(arguments.name)}")
+        print(f"revoked {await Keys(store).revoke(arguments.name, by=who('leadline keys'))}")
         return 0
 
     return with_store(settings, work)

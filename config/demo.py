@@ -69,7 +69,7 @@ async def add_desk_user(store: Store, password: Callable[[], str]) -> bool:
     users = Users(store)
     if await users.all():
         return False
-    await users.add(DESK_USER, password(), Role.ADMIN)
+    await users.add(DESK_USER, password(), Role.ADMIN, by="leadline serve --demo")
     return True
 
 

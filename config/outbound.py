@@ -4,10 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+import structlog
 from aiohttp import web
 
 from config.settings import Settings
-from n8n.addresses import Guard, allowed
+from n8n.addresses import Guard, NotAllowed, allowed, parse
 from n8n.delivering import Deliverer
 from n8n.outbound import OutboundEvents
 from n8n.outbound_routes import SubscriptionRoutes
@@ -15,6 +16,8 @@ from n8n.posting import Poster
 from n8n.subscriptions import Subscriptions
 from tracker.store.port import Store
 from tracker.web import Route
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,11 @@ class Outbound:
 
     async def start(self, app: web.Application | None = None) -> None:
         """Take over the addresses of the settings."""
+        for url in self.settings.receivers:
+            try:
+                self.guard.check_literal(parse(url))
+            except NotAllowed as error:
+                log.warning("an address of LEADLINE_OUTBOUND_URLS gets nothing", error=str(error))
         await self.subscriptions.adopt(self.settings.receivers)
 
     async def close(self) -> None:

@@ -1,7 +1,6 @@
 """`leadline review`: the queue of what needs a human, from a terminal."""
 
 import argparse
-import getpass
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from config.commands import UsageError, link_secrets, with_store
+from config.commands import UsageError, link_secrets, who, with_store
 from config.settings import Settings
 from tracker.review import ReviewKind, ReviewStatus
 from tracker.reviews import AS_IT_CAME, Review, Wanted
@@ -88,7 +87,7 @@ def review_replay(settings: Settings, arguments: argparse.Namespace) -> int:
     given = _input(arguments.input) if arguments.input else AS_IT_CAME
 
     async def work(review: Review) -> int:
-        item = await review.replay(arguments.id, _who(), given)
+        item = await review.replay(arguments.id, who("leadline review"), given)
         print(f"{item['id']}  {item['status']}  {item['lead_id'] or ''}".rstrip())
         return 0
 
@@ -99,7 +98,7 @@ async def _replay_all(review: Review, arguments: argparse.Namespace) -> int:
     wanted, failed = Wanted(_kind(arguments), arguments.product), 0
     after: Cursor | None = None
     while True:
-        results, after = await review.replay_all(wanted, _who(), limit=PAGE, after=after)
+        results, after = await review.replay_all(wanted, who("leadline review"), limit=PAGE, after=after)
         for result in results:
             failed += result["error"] is not None
             print(f"{result['id']}  {result['status']}  {result['error'] or result['lead_id'] or ''}".rstrip())
@@ -109,7 +108,7 @@ async def _replay_all(review: Review, arguments: argparse.Namespace) -> int:
 
 def review_discard(settings: Settings, arguments: argparse.Namespace) -> int:
     async def work(review: Review) -> int:
-        item = await review.discard(arguments.id, _who(), arguments.reason)
+        item = await review.discard(arguments.id, who("leadline review"), arguments.reason)
         print(f"{item['id']}  {item['status']}")
         return 0
 
@@ -126,14 +125,6 @@ def _input(path: Path) -> Any:
         return orjson.loads(sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes())
     except orjson.JSONDecodeError as error:
         raise UsageError(f"--input: {error}") from error
-
-
-def _who() -> str:
-    """Who acts, for an item's history."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return "leadline review"
 
 
 def _print_json(value: Any) -> None:

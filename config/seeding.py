@@ -19,7 +19,8 @@ async def seed(catalog: Catalog, templates: TemplateCatalog, folder: Path = FOLD
         config = ProductConfig.model_validate(content["product"])
         if await catalog.live(config.product_id) is None:
             for template in content["templates"]:
-                await templates.add(NewTemplate.model_validate({**template, "product_id": config.product_id}))
+                given = NewTemplate.model_validate({**template, "product_id": config.product_id})
+                await templates.add(given, by=name)
             await catalog.put(config, author=name)
         products.append(config)
     return products

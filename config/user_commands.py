@@ -6,7 +6,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from config.commands import UsageError, with_store
+from config.commands import UsageError, who, with_store
 from config.settings import Settings
 from tracker.desk.passwords import SHORTEST, check
 from tracker.desk.users import Role, Users
@@ -45,7 +45,7 @@ def users_add(settings: Settings, arguments: argparse.Namespace) -> int:
     password = _password(arguments)
 
     async def work(users: Users) -> str:
-        user = await users.add(arguments.name, password, Role(arguments.role))
+        user = await users.add(arguments.name, password, Role(arguments.role), by=who("leadline users"))
         return f"{user.name} ({user.role}) may sign in at /desk"
 
     return _with_users(settings, work)
@@ -55,7 +55,7 @@ def users_passwd(settings: Settings, arguments: argparse.Namespace) -> int:
     password = _password(arguments)
 
     async def work(users: Users) -> str:
-        user = await users.change_password(arguments.name, password)
+        user = await users.change_password(arguments.name, password, by=who("leadline users"))
         return f"{user.name} has a new password; every session with the old one has ended"
 
     return _with_users(settings, work)
@@ -70,7 +70,7 @@ def users_list(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def users_remove(settings: Settings, arguments: argparse.Namespace) -> int:
     async def work(users: Users) -> str:
-        await users.remove(arguments.name)
+        await users.remove(arguments.name, by=who("leadline users"))
         return f"removed {arguments.name}"
 
     return _with_users(settings, work)

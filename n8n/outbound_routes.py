@@ -65,7 +65,7 @@ class SubscriptionRoutes:
             await self._guard.check(address)
         except (NotAllowed, ValueError) as error:
             raise Invalid("events cannot go to this address", Fault("url", str(error))) from error
-        added = await self._subscriptions.add(str(address), given.types, given.secret)
+        added = await self._subscriptions.add(str(address), given.types, given.secret, by=call.principal.name)
         return Answer(201 if added.new else 200, {**_shown(added.id, added.subscription), "secret": added.secret})
 
     async def list(self, call: Call[None, Any]) -> Answer:
@@ -74,7 +74,7 @@ class SubscriptionRoutes:
         return Answer(body={"items": items, "next_cursor": None})
 
     async def remove(self, call: Call[None, Any]) -> Answer:
-        await self._subscriptions.remove(call.path["id"])
+        await self._subscriptions.remove(call.path["id"], by=call.principal.name)
         return Answer(204)
 
 

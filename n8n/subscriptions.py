@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from n8n.addresses import parse
 from n8n.outbound_events import OutboundType
+from tracker import audit
 from tracker.errors import NotFound, Refused
 from tracker.model import Document
 from tracker.store.port import Change, Delete, Insert, Replace, Stale, Store
@@ -21,6 +23,7 @@ FRESH_SECONDS = 1.0
 """How long another process's change may go unseen."""
 
 MOST = 100
+SETTINGS = "LEADLINE_OUTBOUND_URLS"
 FORGOTTEN_SECONDS = 60
 """How long a subscription that was removed is remembered: commits under way may still plan something for it."""
 
@@ -83,7 +86,7 @@ class Subscriptions:
         self._known = None
         return await self.known()
 
-    async def add(self, url: str, types: Sequence[str], secret: str | None = None) -> Added:
+    async def add(self, url: str, types: Sequence[str], secret: str | None = None, *, by: str = "leadline") -> Added:
         """Register an address, or change what one that is registered gets: an address is told of an event once.
 
         Without a secret the one of the settings signs; where there is none, one is made.
@@ -115,13 +118,14 @@ class Subscriptions:
                 created_at=before.created_at if before else at,
                 updated_at=at,
             )
-            return Decision(Added(id, subscription, before is None, shown), [_write(id, found, subscription)])
+            changes = [_write(id, found, subscription), _noted(by, "subscription.put", id, subscription)]
+            return Decision(Added(id, subscription, before is None, shown), changes)
 
         added = await run(self._store, read, decide)
         self._known = None
         return added
 
-    async def remove(self, id: str) -> None:
+    async def remove(self, id: str, *, by: str = "leadline") -> None:
         """End a subscription; what waits for it is dropped.
 
         Raises: NotFound. Refused: the settings name it.
@@ -137,7 +141,8 @@ class Subscriptions:
             subscription = Subscription.read(found.body)
             if subscription.from_settings:
                 raise Refused("this address comes from LEADLINE_OUTBOUND_URLS: take it out there")
-            return Decision(None, [_write(id, found, self._ended(subscription))])
+            ended = self._ended(subscription)
+            return Decision(None, [_write(id, found, ended), _noted(by, "subscription.remove", id, ended)])
 
         await run(self._store, read, decide)
         self._known = None
@@ -157,10 +162,13 @@ class Subscriptions:
                 )
                 if id not in found or not _same(Subscription.read(found[id].body), subscription):
                     changes.append(_write(id, found.get(id), subscription))
+                    changes.append(_noted(SETTINGS, "subscription.put", id, subscription))
             for id, document in found.items():
                 subscription = Subscription.read(document.body)
                 if subscription.from_settings and subscription.deleted_at is None and id not in wanted:
-                    changes.append(_write(id, document, self._ended(subscription)))
+                    ended = self._ended(subscription)
+                    changes.append(_write(id, document, ended))
+                    changes.append(_noted(SETTINGS, "subscription.remove", id, ended))
             return Decision(None, changes)
 
         await run(self._store, read, decide)
@@ -192,6 +200,12 @@ def _known(found: Sequence[Stored]) -> Known:
 
 def _same(one: Subscription, other: Subscription) -> bool:
     return one.but(created_at=other.created_at, updated_at=other.updated_at) == other
+
+
+def _noted(by: str, action: str, id: str, subscription: Subscription) -> Change:
+    """Of an address only the host is told: its path may be a secret."""
+    host = parse(subscription.url).host or ""
+    return audit.entry(by, action, id, at=subscription.updated_at, detail=host)
 
 
 def _write(id: str, found: Stored | None, subscription: Subscription) -> Change:

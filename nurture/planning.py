@@ -86,6 +86,7 @@ class Drips:
             person_id=facts.lead.person_id,
             product_id=facts.lead.product_id,
             stage=enrolment.stage,
+            step=enrolment.step,
             channel=step.channel,
             template_id=step.template_id,
             due_at=later(facts.now, hours=step.delay_hours / self._pace),

@@ -16,6 +16,7 @@ class Outbox(Protocol):
         person_id: str,
         product_id: str,
         stage: str,
+        step: int,
         channel: Channel,
         template_id: str,
         due_at: Instant,

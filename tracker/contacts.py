@@ -12,6 +12,7 @@ from tracker.errors import Fault, Invalid, Refused
 from tracker.events import Channel
 from tracker.identity import Key, crm_key, email_key, match, phone_key
 from tracker.lead import Lead
+from tracker.ledger import arrived
 from tracker.logins import Email, Phone, person_changes, strangers
 from tracker.model import Input, Line, Name, Slug, new_id
 from tracker.opt_outs import OptOut, refusing
@@ -192,7 +193,7 @@ def decide_creation(
         feature_usage=wanted.product_context.feature_usage or (),
         trial_status=wanted.product_context.trial_status,
     )
-    changes: list[Change] = [Insert(Kind.LEADS, lead_id, lead.body())]
+    changes: list[Change] = [Insert(Kind.LEADS, lead_id, lead.body()), arrived(lead_id, lead)]
     changes += [Insert(Kind.PERSON_KEYS, key.id, {"person_id": person_id}) for key in known.new_keys]
     changes += person_changes(person_id, known.person.version if known.person else 0, person, stored)
     facts = Facts(lead_id=lead_id, lead=lead, person=person, config=known.config.config, now=now, created=True)

@@ -133,19 +133,22 @@ def handoff_id(lead_id: str, cause: str) -> str:
     return hashlib.blake2b(f"{lead_id}\n{cause}".encode(), digest_size=13).hexdigest()
 
 
-def qualified(lead: Lead, changes: Sequence[StageChange], cause: str) -> tuple[Lead, list[StageChange]]:
+def qualified(
+    lead: Lead, changes: Sequence[StageChange], cause: str, *, mark: str = ""
+) -> tuple[Lead, list[StageChange]]:
     """Return the lead and its stage changes, with a handoff when it has just qualified and has none that is open.
 
     Who bought in the same moment, or only came back from there, needs none.
 
-    Args: lead: as the changes leave it. cause: what moved the lead when a change names no event.
+    Args: lead: as the changes leave it. cause: what moved the lead when a change names no event. mark: tells apart
+        the times that the same cause qualified the lead.
     """
     if lead.stage is not Stage.QUALIFIED or lead.handoff_id is not None:
         return lead, list(changes)
     after: list[StageChange] = []
     for change in changes:
         if change.to is Stage.QUALIFIED and change.before is not Stage.CUSTOMER:
-            id = handoff_id(change.lead_id, change.event_id or cause)
+            id = handoff_id(change.lead_id, (change.event_id or cause) + mark)
             lead, change = lead.but(handoff_id=id), change.but(opens=id)
         after.append(change)
     return lead, after

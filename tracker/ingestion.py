@@ -2,13 +2,17 @@
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import structlog
+from msgspec.structs import replace
+
 from tracker import people
 from tracker.catalog import Catalog
-from tracker.identity import match
+from tracker.errors import LeadlineError
+from tracker.identity import Key, match
 from tracker.lead import Lead
 from tracker.logins import (
     Counted,
@@ -17,6 +21,7 @@ from tracker.logins import (
     KnownPerson,
     Login,
     LoginResult,
+    alike,
     decide_logins,
     identity_keys,
     strangers,
@@ -25,15 +30,20 @@ from tracker.model import new_id
 from tracker.opt_outs import OptOuts, refusing
 from tracker.person import Person
 from tracker.ports import Reactor
-from tracker.store.port import Conflict, Store
+from tracker.store.port import Change, Conflict, Document, Store
 from tracker.store.schema import Kind
-from tracker.times import instant
+from tracker.times import Instant, instant
 from tracker.unit import Decision, run, whole
+
+log = structlog.get_logger()
 
 REMEMBERED = 5000
 
 TOGETHER = 256
 """About so many logins are decided in one go, so that a big import does not hold up the event loop for long."""
+
+Join = Callable[[str, str], Awaitable[Mapping[str, str]]]
+"""Makes two persons one, and returns which lead each absorbed lead is by now."""
 
 Who = tuple[str, str]
 """A source, and the person's id there."""
@@ -55,11 +65,12 @@ class Ingestion:
         reactors: Sequence[Reactor] = (),
         after: Callable[[], None] = lambda: None,
         opt_outs: OptOuts | None = None,
+        join: Join | None = None,
     ):
         """Args: after: called when something was kept, so that a sleeping worker looks for work. opt_outs: what
         addresses refused before they were erased.
         """
-        self._opt_outs = opt_outs or OptOuts(store, ())
+        self._opt_outs, self._join = opt_outs or OptOuts(store, ()), join
         self.store, self.clock = store, clock
         self._catalog, self._reactors, self._after = catalog, reactors, after
         self._people: OrderedDict[Who, KnownPerson] = OrderedDict()
@@ -76,7 +87,22 @@ class Ingestion:
             self._pump = asyncio.create_task(self._work())
         results = await request.answer
         self._after()
-        return results
+        return await self._joined(request, results) if request.kin else results
+
+    async def _joined(self, request: "_Request", results: list[LoginResult]) -> list[LoginResult]:
+        """Merge people who turned out to be one: whoever chatted with us before the CRM told of the same address.
+
+        Where that is cut off, the next login finds them again.
+        """
+        if self._join is None:
+            return results
+        moved: dict[str, str] = {}
+        for one, other in dict.fromkeys(request.kin):
+            try:
+                moved |= await self._join(one, other)
+            except LeadlineError:
+                log.warning("two persons who share an address were not merged", persons=(one, other))
+        return [replace(r, lead_id=moved[r.lead_id]) if r.lead_id in moved else r for r in results]
 
     async def _work(self) -> None:
         """Count group after group until nothing waits: what comes while one is being kept makes up the next."""
@@ -147,6 +173,8 @@ class Ingestion:
             self._people[share.who] = counted.person
             if len(self._people) > REMEMBERED:
                 self._people.popitem(last=False)
+        for request, _ in share.places if counted.kin else ():
+            request.kin += [(counted.person.id, other) for other in counted.kin]
         share.answer(counted.results)
 
     async def _from_memory(self, person: KnownPerson, logins: Sequence[Login]) -> Known | None:
@@ -193,16 +221,28 @@ class Ingestion:
         }
         seen = {d.id: d.body["lead_id"] for d in events if d}
         new_leads = {p: new_id() for p in products if p not in person.leads}
-        return Known(person, seen, owners, matched.new_keys, configs, new_leads)
+        kin, doubtful = await self._alike(person.id, owners, documents, others, at)
+        return Known(person, seen, owners, matched.new_keys, configs, new_leads, kin, doubtful)
+
+    async def _alike(
+        self, id: str, owners: dict[Key, str], documents: dict[str, Document], strangers: frozenset[str], at: Instant
+    ) -> tuple[list[str], list[Change]]:
+        """Return others who own an address of this person: those who are the same, and review items for the rest."""
+        others = {owner: key for key, owner in owners.items() if owner != id and owner not in strangers}
+        kin = [owner for owner in others if not documents[owner].body["crm"]]
+        items = [alike(id, owner, key, at=at) for owner, key in others.items() if owner not in kin]
+        known = await self.store.get(Kind.REVIEW, *(item.id for item in items))
+        return kin, [item for item, found in zip(items, known, strict=True) if found is None]
 
 
 class _Request:
     """Logins that came together, and their results as they come in."""
 
-    __slots__ = ("answer", "logins", "missing", "results")
+    __slots__ = ("answer", "kin", "logins", "missing", "results")
 
     def __init__(self, logins: Sequence[Login]):
         self.logins = logins
+        self.kin: list[tuple[str, str]] = []
         self.missing = len(logins)
         self.results: list[Any] = [None] * self.missing
         self.answer: asyncio.Future[list[LoginResult]] = asyncio.get_running_loop().create_future()

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import NamedTuple
 
+from tracker import audit
 from tracker.errors import Forbidden, NotFound, Unauthenticated
 from tracker.model import Document
+from tracker.store.port import Change, Insert, Replace, Store
 from tracker.store.port import Document as Stored
-from tracker.store.port import Insert, Replace, Store
 from tracker.store.schema import KEYS_ALL, Kind
 from tracker.times import Instant, instant, now
 from tracker.unit import Decision, run
@@ -88,11 +89,12 @@ class Keys:
             raise Unauthenticated("the key is not known or was revoked")
         return Principal(key.name, frozenset(key.scopes))
 
-    async def create(self, name: str, scopes: tuple[Scope, ...]) -> str:
+    async def create(self, name: str, scopes: tuple[Scope, ...], *, by: str = "leadline") -> str:
         """Make a key and return it; it cannot be shown again."""
         key = PREFIX + secrets.token_urlsafe(32)
         stored = ApiKey(name=name, scopes=scopes, created_at=instant(now()))
-        await self._store.commit(Insert(Kind.API_KEYS, hash_key(key), stored.body()))
+        noted = audit.entry(by, "key.create", name, at=stored.created_at, detail=", ".join(scopes))
+        await self._store.commit(Insert(Kind.API_KEYS, hash_key(key), stored.body()), noted)
         return key
 
     async def all(self) -> list[tuple[str, ApiKey]]:
@@ -100,7 +102,7 @@ class Keys:
         page = await self._store.find(KEYS_ALL, limit=1000)
         return [(found.id, ApiKey.read(found.body)) for found in page.items]
 
-    async def revoke(self, name: str) -> int:
+    async def revoke(self, name: str, *, by: str = "leadline") -> int:
         """Revoke every key of this name and return how many. Raises: NotFound: there is none in use."""
 
         async def read() -> list[Stored]:
@@ -109,13 +111,18 @@ class Keys:
 
         def decide(found: list[Stored]) -> Decision[int]:
             at = instant(now())
-            changes = [Replace(d.kind, d.id, d.version, {**d.body, "revoked_at": at}) for d in found]
-            return Decision(len(found), changes)
+            changes: list[Change] = [Replace(d.kind, d.id, d.version, {**d.body, "revoked_at": at}) for d in found]
+            noted = [audit.entry(by, "key.revoke", name, at=at, detail=_counted(len(found)))] if found else []
+            return Decision(len(found), [*changes, *noted])
 
         count = await run(self._store, read, decide)
         if not count:
             raise NotFound(f"there is no key in use named {name}")
         return count
+
+
+def _counted(keys: int) -> str:
+    return "1 key" if keys == 1 else f"{keys} keys"
 
 
 def hash_key(key: str) -> str:

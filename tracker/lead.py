@@ -1,7 +1,7 @@
 """A lead: one person in one product's pipeline."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +10,7 @@ from tracker.model import Document, Output
 from tracker.person import Person
 from tracker.points import points
 from tracker.stages import Stage
-from tracker.times import Instant, instant
+from tracker.times import Instant, instant, just_after
 
 FREQUENCY_DAYS = 30
 
@@ -21,7 +21,7 @@ class Lead(Document, frozen=True, kw_only=True):
     only where a day has a cap. login_days: logins per UTC day, recent ones. seen: when each kind of event last
     happened, logins apart.
     absorbed: leads whose ledgers count here; merged_into: the lead where this one's counts.
-    answered: qualification slots. wrote_on: where the person last wrote. handoff_id: of the one that is not resolved.
+    staged_at: when the stage last changed. answered: qualification slots. wrote_on: where the person last wrote. handoff_id: of the one that is not resolved.
     held_by: the salesperson who has the thread, while the bot and the drips are silent.
     """
 
@@ -30,6 +30,7 @@ class Lead(Document, frozen=True, kw_only=True):
     crm_user_id: str | None = None
     organization_id: str | None = None
     stage: Stage = Stage.USER
+    staged_at: Instant | None = None
     score: int = 0
     faded: float = 0.0
     scored_at: Instant | None = None
@@ -62,6 +63,21 @@ class StageChange(Document, frozen=True, kw_only=True):
     event_id: str | None = None
     reverts: str | None = None
     opens: str | None = None
+
+
+def dated(lead: Lead, changes: Sequence[StageChange]) -> tuple[Lead, list[StageChange]]:
+    """Return the lead and its stage changes, each later than the one before it.
+
+    The order of the audit trail is that of its times, also where several changes fall into one millisecond or the
+    clock of another process is behind.
+    """
+    after: list[StageChange] = []
+    for change in changes:
+        if lead.staged_at is not None and change.at <= lead.staged_at:
+            change = change.but(at=just_after(lead.staged_at))
+        lead = lead.but(staged_at=change.at)
+        after.append(change)
+    return lead, after
 
 
 def count_login(login_days: dict[str, int], at: Instant) -> dict[str, int]:

@@ -9,7 +9,7 @@ from tracker import review
 from tracker.conditions import holds, sightings, told
 from tracker.events import REPLIES, Event, EventType, Happening
 from tracker.handoff import opened, qualified
-from tracker.lead import Lead, StageChange, count_login
+from tracker.lead import Lead, StageChange, count_login, dated
 from tracker.person import Person
 from tracker.points import thousandths
 from tracker.product import ProductConfig
@@ -24,6 +24,8 @@ from tracker.times import Instant, moment
 
 LANES = 8
 """Counters are spread over so many documents, so that writers do not meet on one."""
+
+CREATED = "leads.created"
 
 
 class Folded(Struct, frozen=True):
@@ -76,7 +78,7 @@ def fold(
         events.append(event if stage is event.stage_after else event.but(stage_after=stage))
     after = lead.but(score=total, stage=stage, updated_at=at, login_days=login_days, last_login_at=last_login)
     if changes:
-        after, changes = qualified(after, changes, events[-1].key)
+        after, changes = qualified(*dated(after, changes), events[-1].key)
     return Folded(after, events, changes)
 
 
@@ -222,23 +224,60 @@ def _reason(to: Stage, total: int, event: Event, config: ProductConfig) -> str:
     return f"first answer on {event.channel}"
 
 
-def counters(events: Sequence[Event]) -> list[Change]:
-    """One increment per event type, for the analytics."""
-    changes: list[Change] = []
-    for event in events:
-        day, metric = event.received_at[:10], f"events.{event.event_type}"
-        id = f"{day}:{event.product_id}:{metric}:{ord(event.lead_id[-1]) % LANES}"
-        changes.append(Increment(Kind.COUNTERS, id, 1, {"day": day, "product_id": event.product_id, "metric": metric}))
+def counters(events: Sequence[Event], stage_changes: Sequence[StageChange] = ()) -> list[Change]:
+    """One increment per event and stage change, for the analytics. What a machine did is counted apart."""
+    changes = [_counted(event, 1) for event in events]
+    if stage_changes:
+        changes += entered(events[0].product_id, stage_changes)
     return changes
 
 
-def entries(events: Iterable[Event], stage_changes: Iterable[StageChange]) -> list[Change]:
-    """The documents of a fold; the event that caused a stage change names its audit entry."""
+def recounters(before: Event, after: Event) -> list[Change]:
+    """Bring the counters of an event that was, or was not, a machine's to where they belong."""
+    return [_counted(before, -1), _counted(after, 1)]
+
+
+def entered(product_id: str, stage_changes: Iterable[StageChange], *, entered_at: Instant | None = None) -> list[Change]:
+    """Count the stages that a lead came to; a step back takes one from the day when the stage was entered.
+
+    Args: entered_at: when the stage that a step back leaves was entered, if that is known.
+    """
+    changes: list[Change] = []
+    for change in stage_changes:
+        if change.to in ORDER[ORDER.index(change.before) + 1 :]:
+            changes.append(_increment(change.at, product_id, f"stage.{change.to}", change.lead_id, 1))
+        elif change.to is not change.before:
+            back_to = entered_at or change.at
+            changes.append(_increment(back_to, product_id, f"stage.{change.before}", change.lead_id, -1))
+    return changes
+
+
+def arrived(lead_id: str, lead: Lead) -> Change:
+    """Count a new lead."""
+    return _increment(lead.created_at, lead.product_id, CREATED, lead_id, 1)
+
+
+def _counted(event: Event, by: int) -> Change:
+    metric = f"machine.{event.event_type}" if event.machine else f"events.{event.event_type}"
+    return _increment(event.received_at, event.product_id, metric, event.lead_id, by)
+
+
+def _increment(at: Instant, product_id: str, metric: str, lead_id: str, by: int) -> Change:
+    day = at[:10]
+    id = f"{day}:{product_id}:{metric}:{ord(lead_id[-1]) % LANES}"
+    return Increment(Kind.COUNTERS, id, by, {"day": day, "product_id": product_id, "metric": metric})
+
+
+def entries(events: Iterable[Event], stage_changes: Iterable[StageChange], *, mark: str = "") -> list[Change]:
+    """The documents of a fold; the event that caused a stage change names its audit entry.
+
+    Args: mark: tells apart the times that the same event moved the lead.
+    """
     events = list(events)
     changes: list[Change] = [Insert(Kind.LEAD_EVENTS, event.key, event.body()) for event in events]
     changes += [_fault(event) for event in events if event.rule.startswith(FAILED)]
     changes += [
-        Insert(Kind.LEAD_AUDIT, f"{change.lead_id}:{change.event_id}:{ORDER.index(change.to)}", change.body())
+        Insert(Kind.LEAD_AUDIT, f"{change.lead_id}:{change.event_id}:{ORDER.index(change.to)}{mark}", change.body())
         for change in stage_changes
     ]
     for change in stage_changes:

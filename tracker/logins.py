@@ -8,16 +8,18 @@ from typing import Annotated, Any, Literal
 from msgspec import Struct
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError
 
+from tracker import review
 from tracker.errors import Fault
 from tracker.events import OURS, Channel, EventType, Happening, event_key
 from tracker.identity import Key, crm_key, email_address, email_key, phone_key, phone_number
 from tracker.lead import Lead, words
-from tracker.ledger import counters, entries, fold
+from tracker.ledger import arrived, counters, entries, fold
 from tracker.model import Input, Line, Name, PastTime, Slug, faults
 from tracker.person import Consent, ConsentStatus, CrmIdentity, Person
 from tracker.ports import Facts
 from tracker.product import ProductConfig, Versioned
 from tracker.product_parts import Zone
+from tracker.review import ReviewKind
 from tracker.store.port import Change, Delete, Insert, Replace
 from tracker.store.schema import Kind
 from tracker.times import Instant, instant
@@ -122,7 +124,8 @@ class Known(Struct, frozen=True):
 
     Attributes: seen: lead id by key, of events that the ledger has. owners: of the identity keys. new_keys: identity
     keys to add. configs: per product id, the version that the lead follows or a new one would. new_leads: ids to use
-    for leads that do not exist yet.
+    for leads that do not exist yet. kin: people who share an address and no CRM knows: the same human. doubtful: review
+    items for addresses of somebody whom another CRM knows.
     """
 
     person: KnownPerson
@@ -131,6 +134,8 @@ class Known(Struct, frozen=True):
     new_keys: Sequence[Key]
     configs: Mapping[str, Versioned | None]
     new_leads: Mapping[str, str]
+    kin: Sequence[str] = ()
+    doubtful: Sequence[Change] = ()
 
 
 class LoginResult(Struct, frozen=True):
@@ -141,10 +146,11 @@ class LoginResult(Struct, frozen=True):
 
 
 class Counted(Struct, frozen=True):
-    """The results, in the order given, and the person as it is after the commit."""
+    """The results, in the order given, the person as it is after the commit, and who turned out to be the same."""
 
     results: list[LoginResult]
     person: KnownPerson
+    kin: Sequence[str] = ()
 
 
 def decide_logins(logins: Sequence[Login], known: Known, *, now: datetime) -> Decision[Counted]:
@@ -173,6 +179,7 @@ def decide_logins(logins: Sequence[Login], known: Known, *, now: datetime) -> De
             person = person.with_lead(product_id, known.new_leads[product_id])
     changes: list[Change] = [Insert(Kind.PERSON_KEYS, key.id, {"person_id": before.id}) for key in known.new_keys]
     changes += person_changes(before.id, before.version, person, before.person)
+    changes += known.doubtful
     after, facts = dict(leads), []
     for product_id, its in fresh.items():
         config = known.configs[product_id]
@@ -185,7 +192,7 @@ def decide_logins(logins: Sequence[Login], known: Known, *, now: datetime) -> De
         facts.append(fact)
         after[product_id] = KnownLead(found.id, found.version + 1, fact.lead)
     version = before.version if person is before.person else before.version + 1
-    return Decision(Counted(results, KnownPerson(before.id, version, person, after)), changes, facts)
+    return Decision(Counted(results, KnownPerson(before.id, version, person, after), known.kin), changes, facts)
 
 
 _instant = lru_cache(maxsize=1)(instant)
@@ -224,7 +231,14 @@ def _count(
         lead_before=found.lead if found.version else None,
         person_before=before if found.version else None,
     )
-    return [write, *entries(folded.events, folded.stage_changes), *counters(folded.events)], facts
+    changes = [
+        write,
+        *entries(folded.events, folded.stage_changes),
+        *counters(folded.events, folded.stage_changes),
+    ]
+    if not found.version:
+        changes.append(arrived(found.id, lead))
+    return changes, facts
 
 
 def _new_lead(login: Login, person_id: str, number: int, at: Instant) -> Lead:
@@ -319,6 +333,18 @@ def word_changes(lead_id: str, now_words: frozenset[str], had: frozenset[str]) -
         yield Insert(Kind.LEAD_WORDS, f"{word}:{lead_id}", {"word": word, "lead_id": lead_id})
     for word in sorted(had - now_words):
         yield Delete(Kind.LEAD_WORDS, f"{word}:{lead_id}", 1)
+
+
+def alike(person_id: str, other_id: str, key: Key, *, at: Instant) -> Insert:
+    """The review item for two persons who share an address, each known to a CRM of its own."""
+    return review.item(
+        ReviewKind.IDENTITY,
+        reason="two persons share an address",
+        error=f"the {key.kind} of {person_id} belongs to {other_id}; merge them if they are one",
+        input={"persons": [person_id, other_id], "key": key.kind},
+        at=at,
+        id=f"identity:{':'.join(sorted((person_id, other_id)))}",
+    )
 
 
 def strangers(persons: Iterable[tuple[str, Person]], source: str, user_id: str) -> frozenset[str]:

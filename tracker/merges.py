@@ -76,6 +76,11 @@ class Merges:
         self._recorder.after()
         return done
 
+    async def join(self, one: str, other: str) -> dict[str, str]:
+        """Merge two persons who share an address, and return which lead each absorbed lead is by now."""
+        done = await self.merge(one, other, by="leadline")
+        return {pair.absorbed: pair.survivor for pair in done.merge.leads}
+
     async def _side(self, person_id: str) -> Side:
         found = (await followed(self._store, [person_id])).get(person_id)
         if found is None:

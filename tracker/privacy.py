@@ -7,10 +7,11 @@ import orjson
 
 from tracker import audit
 from tracker.errors import NotFound, Refused
+from tracker.identity import email_key
 from tracker.lead import words
 from tracker.model import Document, new_id
 from tracker.opt_outs import OptOuts, addresses
-from tracker.people import followed
+from tracker.people import followed, owners
 from tracker.person import Person
 from tracker.reading import everything
 from tracker.recorder import Recorder
@@ -125,6 +126,14 @@ class Privacy:
         persons += [d for d in await self._store.get(Kind.PERSONS, *found.body["absorbed"]) if d]
         ids = dict.fromkeys(lead_id for person in persons for lead_id in person.body["leads"].values())
         return Whole(persons, [d for d in await self._store.get(Kind.LEADS, *ids) if d])
+
+    async def named(self, name: str) -> str:
+        """Return the person that a person's id, a lead's id or an e-mail address names. Raises: NotFound."""
+        (lead,) = await self._store.get(Kind.LEADS, name)
+        if lead is not None:
+            return str(lead.body["person_id"])
+        key = email_key(name.strip().lower())
+        return (await owners(self._store, [key])).by_key.get(key, name)
 
     async def export(self, person_id: str) -> dict[str, Any]:
         """Return everything held about a person, by kind. Raises: NotFound."""

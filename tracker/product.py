@@ -20,6 +20,7 @@ from tracker.product_parts import (
     Sender,
     Sequence,
     Speaking,
+    Step,
     WebAddress,
     Workflow,
 )
@@ -99,6 +100,11 @@ class ProductConfig(Input):
             if sequence is None or experiment.step >= len(sequence.messages):
                 raise ValueError(f"experiments/{number}: the sequence of {experiment.stage} has no such step")
         return self
+
+    def step(self, stage: str | None, number: int | None) -> Step | None:
+        """Return a step of a stage's sequence, None where there is none."""
+        sequence = self.sequence(Stage(stage)) if stage is not None else None
+        return sequence.messages[number] if sequence and number is not None and number < len(sequence.messages) else None
 
     def sequence(self, stage: Stage) -> Sequence | None:
         return next((s for s in self.nurturing_sequences if s.stage is stage and s.messages), None)

@@ -1,9 +1,18 @@
 """The parts of a product's configuration that say when, where and with whom it speaks. Every fault has its path."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    GetJsonSchemaHandler,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    model_serializer,
+    model_validator,
+)
+from pydantic_core import CoreSchema
 
 from tracker.conditions import Conditions
 from tracker.events import Channel
@@ -131,6 +140,59 @@ class Guardrails(Input):
     max_unsubscribe_rate: Rate | None = None
     max_bounce_rate: Rate | None = None
     min_sends: Annotated[int, Field(ge=1)] = 50
+
+
+Kept = Literal["turns", "messages", "handoffs", "review", "leads"]
+"""What a product may keep for some days only; `leads` are people who have been idle for so long."""
+
+USUAL: tuple[Kept, ...] = ("turns", "messages", "handoffs", "review")
+"""What a plain number of days is about."""
+
+_RETENTION_RANGE = range(1, 36_501)
+_RETENTION_DAYS = Annotated[int, Field(ge=1, le=36_500)]
+
+
+class Retention(Input):
+    """How many days each kind is kept after its end; None: for good. A plain number means each of `USUAL`."""
+
+    turns: _RETENTION_DAYS | None = None
+    messages: _RETENTION_DAYS | None = None
+    handoffs: _RETENTION_DAYS | None = None
+    review: _RETENTION_DAYS | None = None
+    leads: _RETENTION_DAYS | None = None
+
+    def days(self) -> dict[Kept, int]:
+        """Return the kinds that are not kept for good."""
+        return {kind: days for kind in get_args(Kept) if (days := getattr(self, kind)) is not None}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_number(cls, given: Any) -> Any:
+        if isinstance(given, dict | Retention):
+            return given
+        if isinstance(given, bool) or given not in _RETENTION_RANGE:
+            raise ValueError("wants whole days, 1 to 36500, or an object with days for each kind")
+        return dict.fromkeys(USUAL, given)
+
+    @model_serializer(mode="wrap")
+    def _as_given(self, serialized: SerializerFunctionWrapHandler) -> Any:
+        days = self.days()
+        same = set(days.values())
+        return same.pop() if set(days) == set(USUAL) and len(same) == 1 else serialized(self)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        by_kind = handler.resolve_ref_schema(handler(schema))
+        properties = {kind: {"type": "integer", "minimum": 1, "maximum": 36_500} for kind in get_args(Kept)}
+        by_kind.clear()
+        by_kind |= {
+            "description": cls.__doc__,
+            "anyOf": [
+                {"type": "integer", "minimum": 1, "maximum": 36_500},
+                {"type": "object", "properties": properties, "additionalProperties": False},
+            ],
+        }
+        return by_kind
 
 
 class Crm(Input):

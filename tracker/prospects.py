@@ -9,7 +9,7 @@ from tracker.events import Happening
 from tracker.handoff import Reason, wished
 from tracker.identity import Key, match
 from tracker.lead import Lead
-from tracker.ledger import counters, entries, fold
+from tracker.ledger import arrived, counters, entries, fold
 from tracker.logins import person_changes
 from tracker.model import new_id
 from tracker.opt_outs import refusing
@@ -163,7 +163,9 @@ def _decide(known: _Engaged, recorder: Recorder) -> Decision[object]:
     own = dict.fromkeys((*met.new_keys, *known.free_claims))
     changes += [Insert(Kind.PERSON_KEYS, key.id, {"person_id": met.person_id}) for key in own]
     changes += entries(folded.events, folded.stage_changes)
-    changes += counters(folded.events)
+    changes += counters(folded.events, folded.stage_changes)
+    if not met.lead_version:
+        changes.append(arrived(met.lead_id, lead))
     changes += wishes
     changes += acted.changes
     facts = Facts(

@@ -18,6 +18,7 @@ from tracker.store.port import Cursor, Document, Page, Scalar, Store
 from tracker.store.schema import (
     EVENTS_ALL,
     LEADS_ALL,
+    LEADS_BY_ORGANIZATION,
     LEADS_BY_PRODUCT,
     LEADS_BY_STAGE,
     LEADS_BY_WORD,
@@ -72,6 +73,15 @@ async def leads(
             return found, Page([], None)
         if examined >= EXAMINED:
             return found, page
+
+
+async def of_organization(
+    store: Store, organization_id: str, *, after: Cursor | None, limit: int
+) -> tuple[list[Found], Page]:
+    """Return a page of an organization's leads, whatever their product."""
+    page = await store.find(LEADS_BY_ORGANIZATION, organization_id, after=after, limit=limit)
+    found = [one for one in await with_persons(store, page.items) if one and one.lead.merged_into is None]
+    return found, page
 
 
 def _index(wanted: Filter) -> tuple[Index, tuple[Scalar, ...]]:

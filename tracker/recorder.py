@@ -9,8 +9,8 @@ from tracker.catalog import Catalog, check_version
 from tracker.errors import NotFound, Refused
 from tracker.events import USUAL_SOURCES, Event, Happening, event_key
 from tracker.handoff import opened, qualified
-from tracker.lead import Lead, StageChange
-from tracker.ledger import counters, deserved, entries, fold, recounted, rescored, steps
+from tracker.lead import Lead, StageChange, dated
+from tracker.ledger import counters, deserved, entered, entries, fold, recounted, recounters, rescored, steps
 from tracker.logins import person_changes
 from tracker.model import new_id
 from tracker.opt_outs import OptOuts
@@ -122,7 +122,7 @@ class Recorder:
         def decide(known: tuple[Loaded, Document | None, Effect]) -> Decision[Recorded]:
             loaded, seen, also = known
             if seen is not None:
-                return Decision(Recorded(True, _same_lead(Event.read(seen.body), lead_id)))
+                return Decision(Recorded(True, _same_lead(Event.read(seen.body), loaded)))
             return self._counted(loaded, [happening], also)
 
         done = await run(self.store, read, decide, reactors=self.reactors, record=record)
@@ -137,7 +137,7 @@ class Recorder:
             person = consent.after(person, event)
         changes: list[Change] = [Replace(Kind.LEADS, loaded.id, loaded.version, folded.lead.body())]
         changes += entries(folded.events, folded.stage_changes)
-        changes += counters(folded.events)
+        changes += counters(folded.events, folded.stage_changes)
         changes += person_changes(loaded.person_id, loaded.person_version, person, loaded.person)
         changes += effect.changes
         facts = Facts(
@@ -168,6 +168,8 @@ class Recorder:
         return await self._reclassify(found.id, machine=machine)
 
     async def _reclassify(self, key: str, *, machine: bool) -> Event:
+        mark = new_id()
+
         async def read() -> tuple[Loaded, dict[str, Document]]:
             (found,) = await self.store.get(Kind.LEAD_EVENTS, key)
             if found is None:
@@ -182,14 +184,18 @@ class Recorder:
             before = Event.read(found[key].body)
             if before.machine == machine:
                 return Decision(before)
-            return self._reclassified(loaded, found, before.but(machine=machine))
+            return self._reclassified(loaded, found, before.but(machine=machine), mark=mark)
 
         done = await run(self.store, read, decide, reactors=self.reactors)
         self.after()
         return done
 
-    def _reclassified(self, loaded: Loaded, found: dict[str, Document], event: Event) -> Decision[Event]:
-        """Args: found: the whole ledger of the lead where events bear on each other's points, else the event alone."""
+    def _reclassified(
+        self, loaded: Loaded, found: dict[str, Document], event: Event, *, mark: str
+    ) -> Decision[Event]:
+        """Args: found: the whole ledger of the lead where events bear on each other's points, else the event alone.
+        mark: an id of this reclassification; the same event may move the lead more than once.
+        """
         now, config, lead = self.clock(), loaded.config.config, loaded.lead
         at = instant(now)
         if is_plain(config.scoring_rules):
@@ -204,11 +210,13 @@ class Recorder:
         stage_changes = steps(loaded.id, lead.stage, reached, lead.score, after, config, at=at)
         lead = lead.but(stage=reached, updated_at=at)
         if stage_changes:
-            lead, stage_changes = qualified(lead, stage_changes, event.key)
+            lead, stage_changes = qualified(*dated(lead, stage_changes), event.key, mark=f":{mark}")
         changes: list[Change] = [
             *(Replace(Kind.LEAD_EVENTS, e.key, found[e.key].version, e.body()) for e in events),
             Replace(Kind.LEADS, loaded.id, loaded.version, lead.body()),
-            *entries([], stage_changes),
+            *entries([], stage_changes, mark=f":{mark}"),
+            *recounters(Event.read(found[event.key].body), after),
+            *entered(lead.product_id, stage_changes),
         ]
         facts = Facts(
             lead_id=loaded.id,
@@ -219,7 +227,7 @@ class Recorder:
             stage_changes=stage_changes,
             lead_before=loaded.lead,
             person_before=loaded.person,
-            cause=f"{event.key}:{event.machine}:{at}",
+            cause=f"{event.key}:{mark}",
         )
         return Decision(after, changes, [facts])
 
@@ -273,7 +281,7 @@ class Recorder:
         return await self.load(lead_id), change
 
     def _restaged(
-        self, loaded: Loaded, to: Stage, *, actor: str, reason: str, audit_id: str, reverts: str | None = None
+        self, loaded: Loaded, to: Stage, *, actor: str, reason: str, audit_id: str, reverts: Document | None = None
     ) -> Decision[StageChange]:
         now = self.clock()
         at = instant(now)
@@ -284,9 +292,10 @@ class Recorder:
             at=at,
             actor=actor,
             reason=reason,
-            reverts=reverts,
+            reverts=reverts.id if reverts else None,
         )
-        lead, (change,) = qualified(loaded.lead.but(stage=to, updated_at=at), [change], audit_id)
+        lead, changed = dated(loaded.lead.but(stage=to, updated_at=at), [change])
+        lead, (change,) = qualified(lead, changed, audit_id)
         facts = Facts(
             lead_id=loaded.id,
             lead=lead,
@@ -302,6 +311,7 @@ class Recorder:
             Replace(Kind.LEADS, loaded.id, loaded.version, lead.body()),
             Insert(Kind.LEAD_AUDIT, audit_id, change.body()),
             *opened(change),
+            *entered(lead.product_id, [change], entered_at=reverts.body["at"] if reverts else None),
         ]
         return Decision(change, changes, [facts])
 
@@ -316,7 +326,7 @@ class Recorder:
 
         async def read() -> tuple[Loaded, Document | None]:
             loaded = await self.load(lead_id)
-            last = await self.store.find(AUDIT_BY_LEAD, lead_id, reverse=True, limit=1)
+            last = await self.store.find(AUDIT_BY_LEAD, loaded.id, reverse=True, limit=1)
             return loaded, last.items[0] if last.items else None
 
         def decide(known: tuple[Loaded, Document | None]) -> Decision[StageChange]:
@@ -325,16 +335,16 @@ class Recorder:
             if last is None:
                 raise NotFound(f"lead {lead_id} has no stage change to revert")
             to = Stage(last.body["before"])
-            return self._restaged(loaded, to, actor=actor, reason=reason, audit_id=audit_id, reverts=last.id)
+            return self._restaged(loaded, to, actor=actor, reason=reason, audit_id=audit_id, reverts=last)
 
         change = await run(self.store, read, decide, reactors=self.reactors)
         self.after()
         return await self.load(lead_id), change
 
 
-def _same_lead(event: Event, lead_id: str) -> Event:
+def _same_lead(event: Event, loaded: Loaded) -> Event:
     """Raises: Refused: the source gave this id to an event of another lead."""
-    if event.lead_id != lead_id:
+    if event.lead_id not in loaded.ids:
         raise Refused(f"{event.source} has given the id {event.event_id!r} to an event of another lead")
     return event
 

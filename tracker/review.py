@@ -21,6 +21,7 @@ class ReviewKind(StrEnum):
     DEAD_LETTER = "dead_letter"  # a workflow could not process a record
     MESSAGE = "message"  # a message that could not be sent
     UNCERTAIN = "uncertain"  # a message that may or may not have been sent
+    IDENTITY = "identity"  # two persons share an address
     SCORING = "scoring"  # an event whose scoring rule failed
     INBOUND = "inbound"  # a message of a prospect that could not be answered
     OUTBOUND = "outbound"  # an event that did not reach its receiver

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from tracker import review
+from tracker import audit, review
 from tracker.errors import Invalid, LeadlineError, NotFound, Refused
 from tracker.ports import Mended, Mender, ToMend
 from tracker.review import ReviewItem, ReviewKind, ReviewStatus, Trial, told
@@ -130,7 +130,8 @@ class Review:
                 corrected=orjson.dumps(input).decode() if corrected else None,
                 trial=None,
             )
-            changes = [Replace(Kind.REVIEW, id, found.version, after.body()), *mended.changes]
+            noted = audit.entry(by, "review.replay", id, at=instant(self._clock()), detail=mended.did)
+            changes = [Replace(Kind.REVIEW, id, found.version, after.body()), *mended.changes, noted]
             return Decision(review.full(id, after), changes)
 
         return await run(self._store, read, decide)
@@ -190,7 +191,8 @@ class Review:
                 raise Refused("the item is being replayed; look again in half a minute")
             did = f"discarded: {reason}" if reason else "discarded"
             after = item.noted(by, did, at=at, status=ReviewStatus.DISCARDED, trial=None)
-            return Decision(review.full(id, after), [Replace(Kind.REVIEW, id, found.version, after.body())])
+            noted = audit.entry(by, "review.discard", id, at=at)
+            return Decision(review.full(id, after), [Replace(Kind.REVIEW, id, found.version, after.body()), noted])
 
         return await run(self._store, lambda: self._found(id), decide)
 

@@ -4,9 +4,12 @@ const GRACE = 2000; // ms without a connection before anybody is told
 const CONNECTING = "Connecting…";
 const AWAY = "No connection. Your messages are kept and sent as soon as it is back.";
 
-/** Everything that is seen. `inline`: the chat is part of the page, instead of a panel behind a button. */
+/**
+ * Everything that is seen. `inline`: the chat is part of the page, instead of a panel behind a button; `light`: its text
+ * is text of the page itself, which has our style sheet.
+ */
 class Panel {
-  constructor({ memory, base, inline, onsay, onopen }) {
+  constructor({ memory, base, inline, light, onsay, onopen }) {
     Object.assign(this, { memory, inline, onsay, onopen });
     this.name = "";
     this.unread = 0;
@@ -17,14 +20,23 @@ class Panel {
     };
     this.thread = new Thread(names);
     this.thread.onwait = () => this.follow();
-    this.host = h("div", { "data-leadline": inline ? "inline" : "floating", hidden: true });
-    const look = h("link", { rel: "stylesheet", href: `${base}/chat/widget.css` });
-    look.onload = () => set(this.host, { hidden: false }); // unstyled, it would jump about in the page
-    this.host.attachShadow({ mode: "open" }).append(look, ...this.build());
+    this.host = h("div", { "data-leadline": inline ? "inline" : "floating" });
+    if (light) {
+      this.host.classList.add("leadline");
+      this.host.append(...this.build());
+    } else this.shade(base);
     new ResizeObserver(() => this.follow()).observe(this.log); // a keyboard came up, the window was turned
     if (!inline) this.fold(true);
     this.call("");
     this.suggest();
+  }
+
+  /** Stand in a shadow root: the styles of a foreign page stay out, ours stay in. */
+  shade(base) {
+    set(this.host, { hidden: true });
+    const look = h("link", { rel: "stylesheet", href: `${base}/chat/widget.css` });
+    look.onload = () => set(this.host, { hidden: false }); // unstyled, it would jump about in the page
+    this.host.attachShadow({ mode: "open" }).append(look, ...this.build());
   }
 
   build() {
@@ -34,7 +46,7 @@ class Panel {
     this.state = h("p", { class: "state" }, dot, h("span", {}, CONNECTING));
     const shut = { class: "close", type: "button", "aria-label": "Close chat", onclick: () => this.fold(true) };
     const close = this.inline ? null : h("button", shut, icon(ICONS.close));
-    const header = h("header", {}, this.avatar, h("div", { class: "names" }, this.title, this.state), close);
+    const header = h("header", { class: "top" }, this.avatar, h("div", { class: "names" }, this.title, this.state), close);
     this.face = h("span", { class: "avatar", "aria-hidden": "true" });
     this.about = h("p", { class: "about" });
     this.greeting = h("p", { class: "bubble" });
@@ -173,7 +185,7 @@ class Panel {
     if (this.offered === key) return;
     this.offered = key;
     set(this.hero, { hidden: !this.thread.empty });
-    const held = this.replies.contains(this.host.shadowRoot.activeElement);
+    const held = this.replies.contains(this.panel.getRootNode().activeElement);
     this.replies.replaceChildren(...offered.map((choice) => this.reply(choice)));
     this.follow();
     if (held) this.rest();

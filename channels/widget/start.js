@@ -1,17 +1,19 @@
 /**
  * <script src="https://leads.example.com/chat/widget.js" data-product="flowdesk" async></script>
  *
- * data-product: which product the chat is about; data-target: a selector, to put the chat into the page itself.
+ * data-product: which product the chat is about; data-target: a selector, to put the chat into the page itself;
+ * data-light: without a shadow root there, on a page that has /chat/widget.css and no style that gets in its way.
  */
 function start(script) {
   const base = new URL(script.src).origin;
-  const { product, target } = script.dataset;
+  const { product, target, light } = script.dataset;
   const place = target && document.querySelector(target);
   const memory = new Memory(`leadline ${base} ${product || ""}`);
   const panel = new Panel({
     memory,
     base,
     inline: Boolean(place),
+    light: Boolean(place) && light !== undefined,
     onsay: (message) => wire.send(message),
     onopen: () => wire.start(),
   });

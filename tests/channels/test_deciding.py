@@ -11,6 +11,7 @@ from tests.fakes import Clock
 from tracker.events import Channel
 from tracker.lead import Lead
 from tracker.person import Consent, Person, Suppression
+from tracker.product import ProductConfig
 from tracker.stages import Stage
 from tracker.times import Instant, later
 
@@ -230,3 +231,55 @@ def test_nurture_waits_while_a_person_holds_the_thread(category: Category) -> No
         assert verdict.checks[-1].input == "a person holds the thread"
     else:
         assert verdict.outcome == "send"
+
+
+STEP = {"delay_hours": 0, "channel": "email", "template_id": "t"}
+
+
+def product(**config: Any) -> ProductConfig:
+    return ProductConfig.model_validate({"product_id": "flow", "name": "Flow", **config})
+
+
+def of_step(config: ProductConfig, score: int = 0, **more: Any) -> Verdict:
+    """Judge the second message of the first stage's sequence."""
+    asked = message(**{"step": 1, **more})
+    return decide(asked, lead().but(score=score), person(), open_channels=ALL, now=Clock()(), config=config)
+
+
+def test_a_step_goes_when_its_conditions_hold() -> None:
+    """Only its own step's conditions count, and they are in the record as words, with what came of them."""
+    steps = [{**STEP, "conditions": {"stage_is": "Customer"}}, {**STEP, "conditions": [{"score_at_least": 5}]}]
+    config = product(nurturing_sequences=[{"stage": "User", "messages": steps}])
+    missed, met = of_step(config, 4999), of_step(config, 5000)
+    assert (missed.outcome, met.outcome) == ("skip", "send")
+    assert ("condition", "skipped: it does not hold") in lines(missed)
+    assert "(score at least 5.0)" in [check.input for check in met.checks]
+    assert of_step(config, step=5).outcome == "send"
+    assert of_step(config, category=Category.TRANSACTIONAL).outcome == "send"
+
+
+def test_a_reached_goal_makes_the_rest_needless() -> None:
+    """What the sequence was for has happened: nothing more of it goes out."""
+    config = product(nurturing_sequences=[{"stage": "User", "messages": [STEP, STEP], "goal": {"score_at_least": 5}}])
+    done = of_step(config, 5000)
+    assert (done.outcome, lines(done)[-1]) == ("skip", ("goal", "skipped: it holds"))
+    assert of_step(config, 4000).outcome == "send"
+
+
+def test_quiet_hours_hold_nurture_and_nothing_else() -> None:
+    """A drip waits for the morning of the person's own zone; what was asked for goes at once."""
+    config = product(quiet_hours={"start": "00:00", "end": "12:00", "time_zone": "UTC"})
+    held = of_step(config)
+    assert (held.outcome, held.until) == ("hold", f"{AT[:10]}T12:00:00.000Z")
+    assert lines(held)[-1] == ("quiet_hours", f"held: until {held.until}")
+    for category in (Category.REPLY, Category.TRANSACTIONAL):
+        assert of_step(config, category=category).outcome == "send"
+
+
+def test_a_product_may_ask_before_it_mails() -> None:
+    """Under `opt_in` a mail needs a granted consent; an answer does not."""
+    config = product(email_consent="opt_in")
+    assert lines(of_step(config))[-1] == ("consent", "skipped: consent is unknown")
+    assert of_step(config, category=Category.REPLY).outcome == "send"
+    granted = person(email_consent=Consent(status="granted"))
+    assert decide(message(), _lead, granted, open_channels=ALL, now=Clock()(), config=config).outcome == "send"

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from channels.callbacks import Callbacks
 from channels.inbox import ATTEMPTS as INBOX_ATTEMPTS
 from channels.inbox import Inbox
 from channels.mending import InboundMender, MessageMender, TemplateMender
@@ -133,6 +134,23 @@ async def test_a_late_yes_takes_the_item_from_the_queue(store: Store, clock: Clo
     with pytest.raises(Conflicting):
         await queue.replay(item, "ana")
     assert sender.ids == [id]
+
+
+async def test_a_late_no_leaves_one_item(store: Store, clock: Clock):
+    """A provider that says at last that a message did not arrive settles the doubt: one item remains, for that."""
+    rig = Rig(store, clock, {Channel.WHATSAPP: ScriptedSender(Uncertain("cut"))})
+    await rig.furnish({})
+    lead_id = await rig.login(phone="+4915112345678")
+    await rig.happen(lead_id, EventType.WHATSAPP_REPLY, Channel.WHATSAPP)
+    id = await rig.message(lead_id, channel=Channel.WHATSAPP)
+    await rig.quiet()
+    assert (await rig.stored(id)).status is State.UNCERTAIN
+    await Callbacks(rig.recorder, rig.delivery.settling).take(id, "SM1", "undelivered", "63024")
+    item = await open_item(rig)
+    queue = queue_of(rig)
+    assert (await queue.get(item))["kind"] == "message"
+    await queue.replay(item, "ana")
+    assert (await rig.stored(id)).status is State.DUE
 
 
 async def test_a_template_is_looked_at_again(store: Store, clock: Clock, sender: ScriptedSender):

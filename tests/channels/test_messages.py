@@ -74,6 +74,7 @@ def test_nurture_plans_a_message_under_the_id_it_gives():
         person_id="p",
         product_id="flow",
         stage="User",
+        step=0,
         channel=Channel.EMAIL,
         template_id="welcome",
         due_at=LATER,

@@ -460,3 +460,18 @@ async def test_points_fade_on_the_lead_and_in_its_explanation(api: Api) -> None:
     told = (await api.get(f"/leads/{lead['id']}/score")).body
     assert told["total"] == pytest.approx(6, abs=0.01)
     assert sum(told["by_type"].values()) == pytest.approx(told["total"], abs=0.002)
+
+
+async def test_an_organization_lists_its_leads(api: Api) -> None:
+    """Of every product, page by page, with the name that the CRM gave it; 404 for one that nobody is of."""
+    await api.product("gridwise")
+    for number in range(5):
+        product_id = "gridwise" if number % 2 else "flowdesk"
+        given = login(event_id=f"e{number}", crm_user_id=f"u{number}", product_id=product_id, organization_name="Acme")
+        await api.post("/events/logins", given | {"organization_id": "acme" if number < 4 else "other"})
+    shown = (await api.get("/organizations/acme?limit=3")).body
+    assert (shown["organization_id"], shown["name"], len(shown["items"])) == ("acme", "Acme", 3)
+    rest = (await api.get(f"/organizations/acme?limit=3&cursor={shown['next_cursor']}")).body
+    users = [lead["crm_user_id"] for lead in (*shown["items"], *rest["items"])]
+    assert (sorted(users), rest["next_cursor"]) == (["u0", "u1", "u2", "u3"], None)
+    assert (await api.get("/organizations/nobody")).status == 404

@@ -117,3 +117,50 @@ async def test_a_chain_is_undone_from_its_end(api: Api) -> None:
     assert (await api.post(f"/persons/merges/{first['merge_id']}/undo")).status == 200
     scores = {one["crm_user_id"]: one["engagement_score"] for one in (await api.get("/leads")).body["items"]}
     assert scores == {"a": 20, "b": 10, "c": 5}
+
+
+async def chatted(api: Api, email: str) -> dict[str, Any]:
+    """A prospect who chatted and said its address, and its lead."""
+    for message in ("I'd like a demo", "Ann Older", email):
+        body = {"sender": "ann", "message": message, "metadata": {"product_id": "flowdesk"}}
+        assert (await api.post("/webhooks/rest/webhook", body)).status == 200
+    (lead,) = (await api.get("/leads")).body["items"]
+    assert lead["contact_info"]["email"] == email
+    return dict(lead)
+
+
+async def test_who_chatted_first_and_logs_in_later_is_one(api: Api) -> None:
+    """The CRM's first login with the address joins the chat-born lead: one lead, one story, one score."""
+    lead = await chatted(api, "ann@acme.example")
+    counted = await api.post("/events/logins", login(crm_user_id="a", email="ann@acme.example"))
+    assert counted.body["results"][0]["lead_id"] == lead["id"]
+    (now,) = (await api.get("/leads")).body["items"]
+    assert (now["id"], now["crm_user_id"]) == (lead["id"], "a")
+    assert now["engagement_score"] == lead["engagement_score"] + 5
+
+
+async def test_an_address_that_the_crm_tells_late_joins_them_too(api: Api) -> None:
+    """The user was known without an address; the login that brings it makes the two one, with the score once."""
+    lead = await chatted(api, "ann@acme.example")
+    await api.post("/events/logins", login(event_id="l1", crm_user_id="a"))
+    assert len((await api.get("/leads")).body["items"]) == 2
+    counted = await api.post("/events/logins", login(event_id="l2", crm_user_id="a", email="ann@acme.example"))
+    (now,) = (await api.get("/leads")).body["items"]
+    assert now["id"] == lead["id"] == counted.body["results"][0]["lead_id"]
+    assert now["engagement_score"] == lead["engagement_score"] + 10
+    assert {"l1", "l2"} < set(await stories(api, now["id"]))
+    again = await api.post("/events/logins", login(event_id="l3", crm_user_id="a", email="ann@acme.example"))
+    assert again.body["results"] == [{"event_id": "l3", "status": "accepted", "lead_id": lead["id"]}]
+
+
+async def test_users_of_two_crms_with_one_address_are_a_persons_decision(api: Api) -> None:
+    """Nobody is merged by guess: the pair stands in review once, however many logins tell of it."""
+    first = {"crm_user_id": "a", "email": "ann@acme.example"}
+    await api.post("/events/logins", login(event_id="l0", **first))
+    await api.post("/events/logins", login(event_id="l1", crm_user_id="x", source="other"))
+    for number in (2, 3):
+        late = login(event_id=f"l{number}", crm_user_id="x", source="other", email="ann@acme.example")
+        await api.post("/events/logins", late)
+    (item,) = (await api.get("/review?kind=identity")).body["items"]
+    persons = {lead["person_id"] for lead in (await api.get("/leads")).body["items"]}
+    assert set(item["input"]["persons"]) == persons

@@ -63,14 +63,14 @@ async def canary(api: Api) -> dict[str, Any]:
     await api.put(f"/persons/{lead['person_id']}/consent", {"email": {"status": "denied"}})
     for stage in ("Engaged_Lead", "Qualified_Lead"):
         await api.post(f"/leads/{lead['id']}/stage", {"stage": stage, "reason": CANARY})
-    return (await api.get(f"/leads/{lead['id']}")).body
+    return dict((await api.get(f"/leads/{lead['id']}")).body)
 
 
 @pytest.fixture
 async def bystander(api: Api) -> dict[str, Any]:
     """Somebody else, of whom nothing may be touched."""
     await api.post("/events/logins", login(event_id="o1", crm_user_id="other", email="other@acme.example"))
-    return (await api.get("/leads?q=other")).body["items"][0]
+    return dict((await api.get("/leads?q=other")).body["items"][0])
 
 
 async def test_the_export_tells_everything(api: Api) -> None:

@@ -67,6 +67,7 @@ def outstanding(status: State = State.PLANNED, id: str = "l.1.0") -> Document:
         person_id="p",
         product_id="flow",
         stage="User",
+        step=0,
         channel=Channel.EMAIL,
         template_id="welcome",
         due_at=AT,

@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import tempfile
 from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +11,7 @@ from hypothesis import Phase, settings
 
 from channels.replies import HumanReplyOutbox
 from channels.states import WAITING
+from channels.templates import NewTemplate
 from config.app import Server, build
 from config.settings import Settings
 from tests.conftest import Opener
@@ -62,7 +62,6 @@ class World:
 
     def __init__(self, opener: Opener):
         self._open = opener
-        self._folder = tempfile.TemporaryDirectory()
         self.clock = Clock(NOON)
         self.store: Store
         self.server: Server
@@ -75,7 +74,7 @@ class World:
     def plug(self) -> None:
         """Make all parts anew: what they remembered is forgotten."""
         self.server = build(
-            Settings(data=Path(self._folder.name), api_key="a-key-of-the-property-tests"),
+            Settings(data=Path(os.devnull), api_key="a-key-of-the-property-tests"),
             self.store,
             secrets=["the-secret-of-the-property-tests"],
             base_url="http://leadline.test",
@@ -85,6 +84,13 @@ class World:
         self.contacts, self.merges = Contacts(self.recorder), Merges(self.recorder)
         self.handoffs = Handoffs(self.recorder, HumanReplyOutbox(frozenset({Channel.EMAIL})))
 
+    def twin(self) -> "World":
+        """Another server over the same store: it remembers other things than this one."""
+        twin = World(self._open)
+        twin.clock, twin.store = self.clock, self.store
+        twin.plug()
+        return twin
+
     async def restart(self) -> None:
         """Close the store and open it again, with new parts."""
         await self.store.close()
@@ -92,11 +98,17 @@ class World:
 
     async def stop(self) -> None:
         await self.store.close()
-        self._folder.cleanup()
 
     async def product(self, product_id: str = "flow", **config: Any) -> None:
         given = {"product_id": product_id, "name": product_id.title(), **config}
         await self.server.catalog.put(ProductConfig.model_validate(given), author="tests")
+
+    async def template(self, template_id: str, channel: str = Channel.CHATBOT, **more: Any) -> None:
+        words: dict[str, Any] = {"text": f"{template_id} for {{{{ person.first_name }}}}", **more}
+        if channel == Channel.EMAIL:
+            words |= {"subject": "Hello"}
+        given = {"template_id": template_id, "channel": channel, **words}
+        await self.server.templates.add(NewTemplate.model_validate(given))
 
     async def login(self, *records: dict[str, Any]) -> list[LoginResult]:
         """Count records that are known to be good."""

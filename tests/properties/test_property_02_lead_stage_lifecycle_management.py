@@ -1,6 +1,7 @@
 """Leads that live through everything at once, against a model of a few lines."""
 
 import asyncio
+import itertools
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,8 +101,10 @@ class Lifecycle(RuleBasedStateMachine):
 
     async def begin(self) -> None:
         await self.world.start()
+        self.twin = self.world.twin()
+        await self.world.template("hello")
         await self.world.product(
-            nurturing_sequences=[],
+            nurturing_sequences=SEQUENCES,
             scoring_rules={"login_points": 5, "email_click_points": 10, "qualification_threshold": QUALIFIED_AT},
             engaged_threshold=ENGAGED_AT,
             conversion_goals=["paid"],
@@ -131,10 +134,10 @@ class Lifecycle(RuleBasedStateMachine):
         life.id = self.run(self.world.lead(crm_user_id=life.user, email=f"{life.user}@example.com"))
         self.alive.append(life)
 
-    async def log_in(self, life: Life) -> None:
-        """By the user of the lead itself, or of one that it absorbed."""
+    async def log_in(self, life: Life, *, twin: bool = False) -> None:
+        """Args: twin: the other server hears of it."""
         id = self.name()
-        (result,) = await self.world.login(login(id, life.user))
+        (result,) = await (self.twin if twin else self.world).login(login(id, life.user))
         assert result.status == "accepted"
         assert life.id in ("", result.lead_id)
         life.id = result.lead_id or ""
@@ -142,12 +145,13 @@ class Lifecycle(RuleBasedStateMachine):
         life.counts(life.events[f"crm:{id}"])
 
     @precondition(lambda self: self.alive)
-    @rule(number=numbers, deep=st.booleans())
-    def somebody_logs_in(self, number: int, deep: bool) -> None:
+    @rule(number=numbers, deep=st.booleans(), twin=st.booleans())
+    def somebody_logs_in(self, number: int, deep: bool, twin: bool) -> None:
+        """The user of the lead itself, or of one that it absorbed."""
         life = self.one(number)
         user = life.absorbed[-1].user if deep and life.absorbed else life.user
         own, life.user = life.user, user
-        self.run(self.log_in(life))
+        self.run(self.log_in(life, twin=twin))
         life.user = own
 
     def event(self, kind: EventType, *, machine: bool = False) -> Happening:
@@ -270,6 +274,7 @@ class Lifecycle(RuleBasedStateMachine):
     @rule()
     def the_server_starts_anew(self) -> None:
         self.run(self.world.restart())
+        self.twin = self.world.twin()
 
     @rule(seconds=st.sampled_from([0.001, 1, 100_000]))
     def time_passes(self, seconds: float) -> None:
@@ -279,14 +284,14 @@ class Lifecycle(RuleBasedStateMachine):
     @rule(number=numbers, data=st.data())
     def all_at_once(self, number: int, data: st.DataObject) -> None:
         """Writers meet on one lead: each has its effect once, whatever their order was."""
-        life, recorder = self.one(number), self.world.recorder
+        life, servers = self.one(number), itertools.cycle((self.world.recorder, self.twin.recorder))
         news = [self.event(kind) for kind in data.draw(st.lists(kinds, max_size=4), "events")]
         news += news[: data.draw(st.integers(0, 2), "told again")]
         moves = data.draw(st.lists(st.sampled_from(ORDER), max_size=2), "moves")
         reverts = data.draw(st.integers(0, 1), "reverts")
-        work: list[Any] = [self.world.happen(life.id, it) for it in news]
-        work += [recorder.move(life.id, to, actor="tom", reason="at once") for to in moves]
-        work += [recorder.revert(life.id, actor="tom", reason="at once") for _ in range(reverts)]
+        work: list[Any] = [next(servers).event(life.id, it) for it in news]
+        work += [next(servers).move(life.id, to, actor="tom", reason="at once") for to in moves]
+        work += [next(servers).revert(life.id, actor="tom", reason="at once") for _ in range(reverts)]
         order = data.draw(st.permutations(range(len(work))), "order")
         made = self.run(_gathered([work[n] for n in order]))
         results = dict(zip(order, made, strict=True))

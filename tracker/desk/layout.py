@@ -107,7 +107,7 @@ class Desk:
         return Route("GET", path, None, shown, summary, statuses, query=query, session=True)
 
     def action(self, path: str, handler: Handler, summary: str, *, form: type[Form] = Form) -> Route:
-        """Return the row of a form that somebody who answers handoffs may send.
+        """Return the row of a form that somebody who may act may send: sales and admins.
 
         Args: handler: takes a `Visit`; a form of more than a token it reads by itself, to tell what is wrong in it.
         """
@@ -118,7 +118,7 @@ class Desk:
                 return redirect(SIGN_IN)
             given = await self.sent(call.request, visitor)
             if not visitor.user.role.may_act:
-                raise Forbidden("your role reads handoffs; people of sales and admins answer them")
+                raise Forbidden("your role reads; people of sales and admins act")
             if form is Form:
                 forms.read(Form, given)
             return await handler(Visit(visitor, call.request, call.path, call.query, given))
@@ -197,6 +197,7 @@ def filters(clock: Callable[[], datetime]) -> dict[str, Callable[..., Any]]:
         "status": words.of(words.STATUSES),
         "channel": words.of(words.CHANNELS),
         "stage": words.of(words.STAGES),
+        "arrived": words.of(words.ARRIVED),
         "scored": words.of(words.SCORED),
         "review_kind": words.of(words.REVIEW_KINDS),
     }

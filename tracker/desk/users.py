@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 from enum import StrEnum
 
+from tracker import audit
 from tracker.desk import passwords
 from tracker.desk.passwords import Cost, PasswordHash
 from tracker.errors import Fault, Invalid, NotFound, Refused
@@ -28,7 +29,7 @@ class Role(StrEnum):
 
     @property
     def may_act(self) -> bool:
-        """Whether they answer handoffs; everybody reads."""
+        """Whether they answer handoffs and settle what is in review; everybody reads."""
         return self is not Role.MARKETING
 
 
@@ -47,7 +48,7 @@ class Users:
         self._hashing = asyncio.Semaphore(AT_ONCE)
         self._nobody = PasswordHash(n=self._cost.n, r=self._cost.r, p=self._cost.p, salt="00" * 16, digest="00" * 32)
 
-    async def add(self, name: str, password: str, role: Role = Role.SALES) -> User:
+    async def add(self, name: str, password: str, role: Role = Role.SALES, *, by: str = "leadline") -> User:
         """Raises: Invalid: a name or password that cannot be. Refused: the name is taken."""
         name = clean(name)
         if not 1 <= len(name) <= LONGEST_NAME:
@@ -58,28 +59,32 @@ class Users:
         hashed = await asyncio.to_thread(passwords.hashed, password, self._cost)
         user = User(name=name, role=role, password=hashed, created_at=at, updated_at=at)
         try:
-            await self._store.commit(Insert(Kind.USERS, user_id(name), user.body()))
+            noted = audit.entry(by, "user.add", name, at=at, detail=role)
+            await self._store.commit(Insert(Kind.USERS, user_id(name), user.body()), noted)
         except Duplicate as error:
             raise Refused(f"there is a user named {name} already") from error
         return user
 
-    async def change_password(self, name: str, password: str) -> User:
+    async def change_password(self, name: str, password: str, *, by: str = "leadline") -> User:
         """Set another password and end every session of the user. Raises: NotFound, Invalid."""
         passwords.check(password)
         await self._found(name)
         hashed = await asyncio.to_thread(passwords.hashed, password, self._cost)
 
         def decide(found: Stored) -> Decision[User]:
-            user = User.read(found.body).but(password=hashed, updated_at=instant(self._clock()))
-            return Decision(user, [Replace(Kind.USERS, found.id, found.version, user.body())])
+            at = instant(self._clock())
+            user = User.read(found.body).but(password=hashed, updated_at=at)
+            noted = audit.entry(by, "user.passwd", user.name, at=at)
+            return Decision(user, [Replace(Kind.USERS, found.id, found.version, user.body()), noted])
 
         return await run(self._store, lambda: self._found(name), decide)
 
-    async def remove(self, name: str) -> None:
+    async def remove(self, name: str, *, by: str = "leadline") -> None:
         """Take a user out; their sessions end with them. Raises: NotFound."""
 
         def decide(found: Stored) -> Decision[None]:
-            return Decision(None, [Delete(Kind.USERS, found.id, found.version)])
+            noted = audit.entry(by, "user.remove", User.read(found.body).name, at=instant(self._clock()))
+            return Decision(None, [Delete(Kind.USERS, found.id, found.version), noted])
 
         await run(self._store, lambda: self._found(name), decide)
 

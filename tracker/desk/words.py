@@ -26,10 +26,18 @@ REVIEW_KINDS: dict[str, str] = {
     "dead_letter": "Workflow failed",
     "message": "Message not sent",
     "uncertain": "Message perhaps sent",
+    "identity": "Perhaps one person",
     "scoring": "Scoring rule failed",
     "inbound": "Message not answered",
     "outbound": "Event not delivered",
     "template": "Template trouble",
+}
+ENGAGED: dict[str, str] = {"email": "E-mail", "whatsapp": "WhatsApp", "conversation": "Chat and answers"}
+ARRIVED: dict[str, str] = {
+    "User": "New leads",
+    "Engaged_Lead": "Engaged leads",
+    "Qualified_Lead": "Qualified leads",
+    "Customer": "Customers",
 }
 SCORED: dict[str, str] = {
     "login": "Logins",

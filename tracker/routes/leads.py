@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field
 
 from tracker import csv_stream, reading
 from tracker.contacts import Contacts, Created, LeadFields, NewLead
+from tracker.errors import NotFound
 from tracker.events import Channel, EventType, Happening
 from tracker.keys import Scope
 from tracker.lead import LeadView, StageChange, view
@@ -30,6 +31,15 @@ class LeadQuery(Paging):
 
 
 class LeadList(Output):
+    items: list[LeadView]
+    next_cursor: str | None
+
+
+class OrganizationView(Output):
+    """An organization, as its leads tell of it. Attributes: name: as the newest of them says."""
+
+    organization_id: str
+    name: str | None
     items: list[LeadView]
     next_cursor: str | None
 
@@ -145,6 +155,8 @@ class LeadRoutes:
                   body=LeadFields, errors=(409, 412)),
             Route("POST", one + "/events", write, self.record, "Record an engagement event",
                   {200: EventResult, 202: EventResult}, body=NewEvent, creates=True, errors=(409,)),
+            Route("GET", "/organizations/{id}", read, self.organization, "An organization's leads",
+                  {200: OrganizationView}, query=Paging),
             Route("POST", "/events/{id}/reclassify", write, self.reclassify, "Say whether an event was a machine's",
                   {200: Reclassified}, body=Reclassify),
             Route("GET", one + "/score", read, self.score, "The score, explained", {200: Score},
@@ -203,6 +215,16 @@ class LeadRoutes:
             return Answer(200 if done.duplicate else 202, body)
 
         return answer(await self._recorder.event(loaded.id, happening, record=call.remember(answer)))
+
+    async def organization(self, call: Call[None, Paging]) -> Answer:
+        id, query, now = call.path["id"], call.query, self._recorder.clock()
+        found, page = await reading.of_organization(self._store, id, after=query.after, limit=query.limit)
+        if not found and query.cursor is None:
+            raise NotFound(f"there is no organization {id}")
+        names = [person.demographics["company"] for _, _, person in found if "company" in person.demographics]
+        items = [view(d.id, d.version, lead, person, now=now) for d, lead, person in found]
+        shown = {"organization_id": id, "name": names[-1] if names else None, "items": items}
+        return Answer(body={**shown, "next_cursor": page.next.encode() if page.next else None})
 
     async def reclassify(self, call: Call[Reclassify, Any]) -> Answer:
         event = await self._recorder.reclassify(call.path["id"], machine=call.body.machine)

@@ -54,13 +54,14 @@ class SqliteStore:
     """
 
     def __init__(self, path: Path):
-        self._writer = _connect(path)
-        self._reader = _connect(path)
+        self._writer = connect(path)
+        self._reader = connect(path)
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="sqlite-commit")
         self._waiting: deque[_Waiting] = deque()
         self._pump: asyncio.Task[None] | None = None
         self._selects: dict[tuple[Kind, int], str] = {}
         self._closed = False
+        self._generation = _generation(self._reader)
 
     @classmethod
     async def open(cls, path: Path) -> "SqliteStore":
@@ -124,6 +125,13 @@ class SqliteStore:
     async def ping(self) -> None:
         self._read("SELECT 1", ())
 
+    @property
+    def outdated(self) -> bool:
+        """Whether a backup was restored since the database was opened. Nothing is written from then on: whoever asks
+        may have decided on what is no more, and has to open the database anew.
+        """
+        return _generation(self._reader) != self._generation
+
     async def close(self) -> None:
         self._closed = True
         if self._pump is not None:
@@ -170,6 +178,9 @@ class SqliteStore:
                 self._writer.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError:  # another process writes: wait for it, in the thread
                 await loop.run_in_executor(self._disk, self._begin_patiently)
+            if _generation(self._writer) != self._generation:
+                self._undo()
+                raise Unavailable("a backup was restored: this process has to start again", retry_after=3)
             outcomes = self._apply(units)
         except sqlite3.Error as error:
             self._undo()
@@ -280,7 +291,7 @@ class _Statements:
     """The SQL of one kind. The fields of its indexes are columns of their own, beside the whole body."""
 
     def __init__(self, kind: Kind):
-        names = self.columns = _COLUMNS[kind]
+        names = self.columns = COLUMNS[kind]
         marks, sets = ", ?" * len(names), "".join(f", {name} = ?" for name in names)
         same = "".join(f" AND {name} IS ?" for name in names)
         self.insert = f"INSERT INTO {kind} VALUES (?, 1, ?{marks})"
@@ -305,11 +316,11 @@ def _guard(index: Index) -> tuple[str, ...]:
     return () if index.where is None else (index.where[0],)
 
 
-_COLUMNS = {kind: _indexed(kind) for kind in Kind}
+COLUMNS = {kind: _indexed(kind) for kind in Kind}
 _SQL = {kind: _Statements(kind) for kind in Kind}
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=512)
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA cache_size=-65536")
@@ -334,9 +345,16 @@ def _prepare(path: Path) -> None:
         connection.execute("COMMIT")
 
 
+def _generation(connection: sqlite3.Connection) -> int:
+    """How often a backup was restored."""
+    return int(connection.execute("SELECT number FROM generation").fetchone()[0])
+
+
 def _ddl() -> Iterator[str]:
+    yield "CREATE TABLE IF NOT EXISTS generation (number INTEGER NOT NULL)"
+    yield "INSERT INTO generation SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM generation)"
     for kind in Kind:
-        columns = "".join(f", {name}" for name in _COLUMNS[kind])
+        columns = "".join(f", {name}" for name in COLUMNS[kind])
         fields = f"id TEXT PRIMARY KEY, version INTEGER NOT NULL, body TEXT NOT NULL{columns}"
         yield f"CREATE TABLE IF NOT EXISTS {kind} ({fields})"
     for index in INDEXES:
