@@ -121,6 +121,22 @@ def demand_holder(handoff: Handoff, by: str) -> None:
         raise Refused(f"the handoff is held by {handoff.claimed_by}")
 
 
+MERGED = "closed it: its lead was merged with another one, whose handoff goes on"
+
+
+def outdone(handoff: Handoff, by: str, *, at: Instant) -> Handoff:
+    """Return a handoff that ends because its lead became one with a lead that has one, too."""
+    return handoff.noted(by, MERGED, at=at).but(status=HandoffStatus.RESOLVED)
+
+
+def revived(handoff: Handoff, by: str, *, at: Instant) -> Handoff:
+    """Return a handoff that a merge ended as it was before; the very same object when no merge ended it."""
+    if handoff.status is not HandoffStatus.RESOLVED or handoff.history[-1].did != MERGED:
+        return handoff
+    status = HandoffStatus.CLAIMED if handoff.claimed_by else HandoffStatus.OPEN
+    return handoff.noted(by, "opened it again: the merge was undone", at=at).but(status=status)
+
+
 def led(lead: Lead, id: str, handoff: Handoff) -> Lead:
     """Return the lead as its handoff leaves it: who holds the thread, and which handoff is not resolved."""
     ended = handoff.status is HandoffStatus.RESOLVED

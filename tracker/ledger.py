@@ -237,7 +237,9 @@ def recounters(before: Event, after: Event) -> list[Change]:
     return [_counted(before, -1), _counted(after, 1)]
 
 
-def entered(product_id: str, stage_changes: Iterable[StageChange], *, entered_at: Instant | None = None) -> list[Change]:
+def entered(
+    product_id: str, stage_changes: Iterable[StageChange], *, entered_at: Instant | None = None
+) -> list[Change]:
     """Count the stages that a lead came to; a step back takes one from the day when the stage was entered.
 
     Args: entered_at: when the stage that a step back leaves was entered, if that is known.

@@ -1,6 +1,6 @@
 """The use cases of merging persons: read both with their leads, decide, commit once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import orjson
@@ -17,9 +17,10 @@ from tracker.people import followed
 from tracker.person import Person
 from tracker.ports import Facts
 from tracker.product import ProductConfig
-from tracker.reading import everything
+from tracker.qualification import answers_something
+from tracker.reading import everything, of_lead
 from tracker.recorder import Recorder
-from tracker.store.port import Document, Replace
+from tracker.store.port import Change, Document, Replace
 from tracker.store.schema import EVENTS_BY_LEAD, MERGES_BY_SURVIVOR, Kind
 from tracker.times import Instant, instant
 from tracker.unit import Decision, run
@@ -43,7 +44,7 @@ class Merges:
         """
         id = new_id()
 
-        async def read() -> tuple[Side, Side, dict[str, ProductConfig]]:
+        async def read() -> "_ToMerge":
             sides = [await self._side(one), await self._side(other)]
             demand_mergeable(*sides)
             survivor, absorbed = older(sides[0], sides[1])
@@ -52,13 +53,15 @@ class Merges:
                 config = await self._recorder.catalog.version(product_id, lead.config_number)
                 assert config is not None, "a lead has a configuration"
                 configs[product_id] = config.config
-            return survivor, absorbed, configs
+            held = [lead.handoff_id for side in sides for _, lead in side.leads.values() if lead.handoff_id]
+            handoffs = {d.id: d for d in await self._store.get(Kind.HANDOFFS, *held) if d}
+            return _ToMerge(survivor, absorbed, configs, handoffs)
 
-        def decide(known: tuple[Side, Side, dict[str, ProductConfig]]) -> Decision[Done]:
-            survivor, absorbed, configs = known
+        def decide(known: "_ToMerge") -> Decision[Done]:
+            survivor, absorbed, configs, handoffs = known
             now = self._recorder.clock()
             half_lives = {p: config.scoring_rules.half_life_days for p, config in configs.items()}
-            made = merged(survivor, absorbed, id, half_lives=half_lives, by=by, at=instant(now))
+            made = merged(survivor, absorbed, id, half_lives=half_lives, handoffs=handoffs, by=by, at=instant(now))
             subject = f"{absorbed.found.id} into {survivor.found.id}"
             facts = [
                 Facts(lead_id=lead_id, lead=lead, person=made.person, config=configs[lead.product_id], now=now,
@@ -99,14 +102,28 @@ class Merges:
             return await self._to_undo(id)
 
         def decide(known: "_ToUndo") -> Decision[Done]:
-            at = instant(self._recorder.clock())
-            changes = undone(known.merge, known.survivor, known.absorbed, known.leads, known.ledgers, at=at)
+            now = self._recorder.clock()
+            at, ledgers = instant(now), {id: lead for id, (lead, _) in known.ledgers.items()}
+            made = undone(
+                id, known.merge, known.survivor, known.absorbed, known.leads, ledgers, known.handoffs, by=by, at=at
+            )
             after = known.merge.but(undone_at=at, undone_by=by)
-            changes.append(Replace(Kind.MERGES, id, known.found.version, after.body()))
-            changes.append(audit.entry(by, "person.unmerge", id, at=at))
-            return Decision(Done(id, after), changes)
+            changes = [
+                *made.changes,
+                *(change for _, rewritten in known.ledgers.values() for change in rewritten),
+                Replace(Kind.MERGES, id, known.found.version, after.body()),
+                audit.entry(by, "person.unmerge", id, at=at),
+            ]
+            facts = [
+                Facts(lead_id=lead_id, lead=lead, person=made.person, config=known.configs[lead_id], now=now,
+                      stage_changes=steps, cause=f"{id}:undone")
+                for lead_id, lead, steps in made.lowered
+            ]  # fmt: skip
+            return Decision(Done(id, after), changes, facts)
 
-        return await run(self._store, read, decide)
+        done = await run(self._store, read, decide, reactors=self._recorder.reactors)
+        self._recorder.after()
+        return done
 
     async def _to_undo(self, id: str) -> "_ToUndo":
         (found,) = await self._store.get(Kind.MERGES, id)
@@ -126,24 +143,68 @@ class Merges:
         if later or survivor.body["merged_into"] is not None:
             raise Refused("a later merge of this person has to be undone first")
         ids = [lead_id for pair in merge.leads for lead_id in (pair.survivor, pair.absorbed)]
-        leads = {d.id: d for d in await self._store.get(Kind.LEADS, *ids) if d}
-        changed = [pair for pair in merge.leads if leads[pair.survivor].version != pair.version]
-        ledgers = {pair.survivor: await self._alone(pair, leads) for pair in changed}
-        return _ToUndo(found, merge, survivor, absorbed, leads, ledgers)
+        ids += absorbed.body["leads"].values()
+        leads = {d.id: d for d in await self._store.get(Kind.LEADS, *dict.fromkeys(ids)) if d}
+        return _ToUndo(
+            found,
+            merge,
+            survivor,
+            absorbed,
+            leads,
+            await self._ledgers(merge.leads, leads),
+            await self._handoffs(merge.leads, leads),
+            {pair.survivor: await self._config(Lead.read(leads[pair.survivor].body)) for pair in merge.leads},
+        )
 
-    async def _alone(self, pair: LeadPair, leads: dict[str, Document]) -> Lead:
-        """Return the survivor's lead as its own ledger makes it."""
-        before, now = Lead.read(orjson.loads(pair.before)), Lead.read(leads[pair.survivor].body)
-        config = await self._recorder.catalog.version(now.product_id, now.config_number)
-        assert config is not None, "a lead has a configuration"
-        own = [
-            Event.read(d.body)
-            for lead_id in (pair.survivor, *before.absorbed)
-            async for d in everything(self._store, EVENTS_BY_LEAD, lead_id)
+    async def _ledgers(
+        self, pairs: Sequence[LeadPair], leads: Mapping[str, Document]
+    ) -> dict[str, tuple[Lead, list[Change]]]:
+        """Return both leads of each pair to which something happened since, as their own ledgers make them."""
+        ledgers = {}
+        for pair in pairs:
+            kept, gone = leads[pair.survivor], leads[pair.absorbed]
+            if kept.version != pair.version:
+                before, other = Lead.read(orjson.loads(pair.before)), Lead.read(gone.body)
+                now = Lead.read(kept.body).but(absorbed=before.absorbed)
+                ledgers[kept.id] = await self._alone(kept.id, now)
+                ledgers[gone.id] = await self._alone(gone.id, other)
+        return ledgers
+
+    async def _alone(self, lead_id: str, lead: Lead) -> tuple[Lead, list[Change]]:
+        """Return a lead as its own ledger makes it, and the writes of events that are worth something else alone."""
+        found = {d.id: d async for d in of_lead(self._store, EVENTS_BY_LEAD, (lead_id, *lead.absorbed))}
+        own = [Event.read(d.body) for d in found.values()]
+        after, changed = alone(lead, own, await self._config(lead))
+        return after, [Replace(Kind.LEAD_EVENTS, e.key, found[e.key].version, e.body()) for e in changed]
+
+    async def _handoffs(self, pairs: Sequence[LeadPair], leads: Mapping[str, Document]) -> dict[str, Document]:
+        """Return the handoffs that the leads name, or named before the merge."""
+        ids = [
+            id
+            for pair in pairs
+            for id in (
+                pair.closed,
+                orjson.loads(pair.before).get("handoff_id"),
+                leads[pair.survivor].body["handoff_id"],
+                leads[pair.absorbed].body["handoff_id"],
+            )
+            if id
         ]
-        lifted = max(before.stage, Lead.read(leads[pair.absorbed].body).stage, key=list(type(now.stage)).index)
-        stage = before.stage if now.stage is lifted else now.stage
-        return alone(before, now, own, config.config).but(stage=stage, updated_at=now.updated_at)
+        return {d.id: d for d in await self._store.get(Kind.HANDOFFS, *dict.fromkeys(ids)) if d}
+
+    async def _config(self, lead: Lead) -> ProductConfig:
+        config = await self._recorder.catalog.version(lead.product_id, lead.config_number)
+        assert config is not None, "a lead has a configuration"
+        return config.config
+
+
+class _ToMerge(NamedTuple):
+    """Attributes: handoffs: of both, that are not resolved, by id."""
+
+    survivor: Side
+    absorbed: Side
+    configs: dict[str, ProductConfig]
+    handoffs: dict[str, Document]
 
 
 class _ToUndo(NamedTuple):
@@ -152,18 +213,24 @@ class _ToUndo(NamedTuple):
     survivor: Document
     absorbed: Document
     leads: dict[str, Document]
-    ledgers: dict[str, Lead]
+    ledgers: dict[str, tuple[Lead, list[Change]]]
+    handoffs: dict[str, Document]
+    configs: dict[str, ProductConfig]
 
 
-def alone(before: Lead, now: Lead, own: Sequence[Event], config: ProductConfig) -> Lead:
-    """Return a lead without what another one brought: recounted from its own ledger."""
-    lead, _ = recounted(now.but(absorbed=before.absorbed), own, config)
+def alone(lead: Lead, own: Sequence[Event], config: ProductConfig) -> tuple[Lead, list[Event]]:
+    """Return a lead without what another one brought, recounted from its own ledger, and the events that change."""
+    lead, changed = recounted(lead, own, config)
     days: dict[str, int] = {}
     seen: dict[str, Instant] = {}
+    answered: dict[str, None] = {}
     last: Instant | None = None
     for event in sorted(own, key=lambda event: event.timestamp):
         if event.event_type is EventType.LOGIN:
             days, last = count_login(days, event.timestamp), event.timestamp
         elif not event.machine:
-            seen |= dict.fromkeys(sightings(event.event_type, orjson.loads(event.metadata)), event.timestamp)
-    return lead.but(login_days=days, last_login_at=last, seen=seen)
+            metadata = orjson.loads(event.metadata)
+            seen |= dict.fromkeys(sightings(event.event_type, metadata), event.timestamp)
+            if event.event_type is EventType.QUALIFICATION_ANSWER and (slot := answers_something(metadata)):
+                answered[slot] = None
+    return lead.but(login_days=days, last_login_at=last, seen=seen, answered=tuple(answered)), changed

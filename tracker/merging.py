@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import orjson
 
 from tracker.errors import Refused
-from tracker.lead import Lead, StageChange, words
+from tracker.handoff import Handoff, HandoffStatus, led, outdone, revived
+from tracker.lead import Lead, StageChange, dated, words
 from tracker.logins import word_changes
 from tracker.model import Document
 from tracker.person import Consent, Person
@@ -24,13 +25,15 @@ from tracker.times import Instant
 
 class LeadPair(Document, frozen=True, kw_only=True):
     """Two leads of one product that became one. before: the survivor's lead as it was, as JSON text; version: of its
-    document after the merge, so that an undo sees whether anything happened since.
+    document after the merge, so that an undo sees whether anything happened since. closed: the handoff that ended
+    because both had one.
     """
 
     survivor: str
     absorbed: str
     before: str
     version: int
+    closed: str | None = None
 
 
 class Merge(Document, frozen=True, kw_only=True):
@@ -64,6 +67,14 @@ class Merged(NamedTuple):
     lifted: list[tuple[str, Lead, list[StageChange]]]
 
 
+class Parted(NamedTuple):
+    """What the undoing of a merge comes to. Attributes: lowered: leads whose stage goes back."""
+
+    person: Person
+    changes: list[Change]
+    lowered: list[tuple[str, Lead, list[StageChange]]]
+
+
 def older(one: Side, other: Side) -> tuple[Side, Side]:
     """Return the survivor and the one that it absorbs."""
     first, second = sorted((one, other), key=lambda side: (side.person.created_at, side.found.id))
@@ -71,9 +82,19 @@ def older(one: Side, other: Side) -> tuple[Side, Side]:
 
 
 def merged(
-    survivor: Side, absorbed: Side, id: str, *, half_lives: Mapping[str, float | None], by: str, at: Instant
+    survivor: Side,
+    absorbed: Side,
+    id: str,
+    *,
+    half_lives: Mapping[str, float | None],
+    handoffs: Mapping[str, Stored],
+    by: str,
+    at: Instant,
 ) -> Merged:
-    """Decide on a merge. Args: id: of the merge. half_lives: of points, by product that both have a lead in."""
+    """Decide on a merge.
+
+    Args: id: of the merge. half_lives: of points, by product that both have a lead in. handoffs: that are not resolved.
+    """
     person = joined(survivor.person, absorbed.person, absorbed.found.id, at=at)
     changes: list[Change] = [
         Replace(Kind.PERSONS, survivor.found.id, survivor.found.version, person.body()),
@@ -94,13 +115,19 @@ def merged(
             StageChange(lead_id=kept.id, before=a, to=b, at=at, actor=by, reason="merged with another lead")
             for a, b in path(before.stage, after.stage)
         ]
+        after, steps = dated(after, steps)
+        after, closed = _one_handoff(after, before, lead)
+        if closed is not None:
+            changes.append(_kept(handoffs[closed], outdone(Handoff.read(handoffs[closed].body), by, at=at)))
         changes += [
             Replace(Kind.LEADS, kept.id, kept.version, after.body()),
             Replace(Kind.LEADS, found.id, found.version, lead.but(merged_into=kept.id, updated_at=at).body()),
             *(Insert(Kind.LEAD_AUDIT, f"{kept.id}:{id}:{step.to}", step.body()) for step in steps),
         ]
         snapshot = orjson.dumps(before.body()).decode()
-        pairs.append(LeadPair(survivor=kept.id, absorbed=found.id, before=snapshot, version=kept.version + 1))
+        pairs.append(
+            LeadPair(survivor=kept.id, absorbed=found.id, before=snapshot, version=kept.version + 1, closed=closed)
+        )
         ended.append((found.id, lead))
         lifted.append((kept.id, after, steps))
     changes += reworded(_words(survivor) | _words(absorbed), dict.fromkeys(person.leads.values(), words(person)))
@@ -117,18 +144,21 @@ def merged(
 
 
 def undone(
+    id: str,
     merge: Merge,
     survivor: Stored,
     absorbed: Stored,
     leads: Mapping[str, Stored],
     ledgers: Mapping[str, Lead],
+    handoffs: Mapping[str, Stored],
     *,
+    by: str,
     at: Instant,
-) -> list[Change]:
+) -> Parted:
     """Decide on the undoing of a merge.
 
-    Args: leads: of both, by id. ledgers: the survivor's leads as their own ledgers alone make them, for those to which
-        something happened since the merge.
+    Args: leads: of both, by id. ledgers: leads as their own ledgers alone make them, where something happened since the
+        merge. handoffs: of these leads, by id.
     """
     person, other = Person.read(survivor.body), Person.read(absorbed.body)
     before = Person.read(orjson.loads(merge.before))
@@ -140,18 +170,78 @@ def undone(
         Replace(Kind.PERSONS, survivor.id, survivor.version, back.body()),
         Replace(Kind.PERSONS, absorbed.id, absorbed.version, alone.body()),
     ]
+    lowered = []
     for pair in merge.leads:
         kept, gone = leads[pair.survivor], leads[pair.absorbed]
-        lead = ledgers.get(pair.survivor) or Lead.read(orjson.loads(pair.before)).but(updated_at=at)
+        lead, steps = _lowered(pair, kept, gone, ledgers, by=by, at=at)
+        separate = (ledgers.get(gone.id) or Lead.read(gone.body)).but(merged_into=None, updated_at=at)
+        lead, separate, revivals = _own_handoffs(pair, lead, separate, handoffs, by=by, at=at)
         changes += [
             Replace(Kind.LEADS, kept.id, kept.version, lead.body()),
-            Replace(
-                Kind.LEADS, gone.id, gone.version, Lead.read(gone.body).but(merged_into=None, updated_at=at).body()
-            ),
+            Replace(Kind.LEADS, gone.id, gone.version, separate.body()),
+            *(Insert(Kind.LEAD_AUDIT, f"{kept.id}:{id}:undone", step.body()) for step in steps),
+            *revivals,
         ]
+        if steps:
+            lowered.append((kept.id, lead, steps))
+    # Who remembers them as the survivor's has to see that they are somebody else's again.
+    changes += [Replace(Kind.LEADS, lead_id, leads[lead_id].version, leads[lead_id].body) for lead_id in sorted(taken)]
     stood = dict.fromkeys(person.leads.values(), words(person))
     stands = dict.fromkeys(back.leads.values(), words(back)) | dict.fromkeys(alone.leads.values(), words(alone))
-    return changes + reworded(stood, stands)
+    return Parted(back, changes + reworded(stood, stands), lowered)
+
+
+def _one_handoff(after: Lead, survivor: Lead, absorbed: Lead) -> tuple[Lead, str | None]:
+    """Return the lead with one handoff of the two, and the id of the other: the one that somebody holds goes on."""
+    if absorbed.handoff_id is None or survivor.handoff_id is None:
+        return after, None
+    on, off = (absorbed, survivor) if absorbed.held_by and not survivor.held_by else (survivor, absorbed)
+    return after.but(handoff_id=on.handoff_id, held_by=on.held_by), off.handoff_id
+
+
+def _lowered(
+    pair: LeadPair, kept: Stored, gone: Stored, ledgers: Mapping[str, Lead], *, by: str, at: Instant
+) -> tuple[Lead, list[StageChange]]:
+    """Return the survivor's lead without the other, back at its stage unless that has changed since the merge."""
+    before, now = Lead.read(orjson.loads(pair.before)), Lead.read(kept.body)
+    lifted = max(before.stage, Lead.read(gone.body).stage, key=ORDER.index)
+    lead = (ledgers.get(pair.survivor) or before).but(stage=now.stage, staged_at=now.staged_at, updated_at=at)
+    if now.stage is not lifted or before.stage is lifted:
+        return lead, []
+    step = StageChange(
+        lead_id=kept.id,
+        before=lifted,
+        to=before.stage,
+        at=at,
+        actor=by,
+        reason="the merge with another lead was undone",
+    )
+    return dated(lead.but(stage=before.stage), [step])
+
+
+def _own_handoffs(
+    pair: LeadPair, lead: Lead, other: Lead, handoffs: Mapping[str, Stored], *, by: str, at: Instant
+) -> tuple[Lead, Lead, list[Change]]:
+    """Return the survivor's lead and the other one, each with its own handoff, and what opens one again."""
+    changes: list[Change] = []
+    others = (pair.absorbed, *other.absorbed)
+    lead, other = lead.but(handoff_id=None, held_by=None), other.but(handoff_id=None, held_by=None)
+    for id, found in handoffs.items():
+        handoff = Handoff.read(found.body)
+        if id == pair.closed and (again := revived(handoff, by, at=at)) is not handoff:
+            handoff = again
+            changes.append(_kept(found, handoff))
+        if handoff.status is HandoffStatus.RESOLVED:
+            continue
+        if handoff.lead_id in others:
+            other = led(other, id, handoff)
+        elif handoff.lead_id in (pair.survivor, *lead.absorbed):
+            lead = led(lead, id, handoff)
+    return lead, other, changes
+
+
+def _kept(found: Stored, handoff: Handoff) -> Change:
+    return Replace(Kind.HANDOFFS, found.id, found.version, handoff.body())
 
 
 def joined(survivor: Person, absorbed: Person, absorbed_id: str, *, at: Instant) -> Person:

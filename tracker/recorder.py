@@ -190,9 +190,7 @@ class Recorder:
         self.after()
         return done
 
-    def _reclassified(
-        self, loaded: Loaded, found: dict[str, Document], event: Event, *, mark: str
-    ) -> Decision[Event]:
+    def _reclassified(self, loaded: Loaded, found: dict[str, Document], event: Event, *, mark: str) -> Decision[Event]:
         """Args: found: the whole ledger of the lead where events bear on each other's points, else the event alone.
         mark: an id of this reclassification; the same event may move the lead more than once.
         """

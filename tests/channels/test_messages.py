@@ -24,6 +24,7 @@ def message(category: Category = Category.NURTURE, due_at: Instant = AT) -> Mess
         at=AT,
         template_id="welcome",
         stage="User",
+        step=0,
     )
 
 
