@@ -87,9 +87,7 @@ class Flow(NamedTuple):
 def funnel(numbers: Numbers) -> list[Flow]:
     """Return the stages in order. Leads that came to a stage need not have been made in the same period."""
     made = entered(numbers)[Stage.USER]
-    return [
-        Flow(stage, count, round(count / made, 4) if made else None) for stage, count in entered(numbers).items()
-    ]
+    return [Flow(stage, count, round(count / made, 4) if made else None) for stage, count in entered(numbers).items()]
 
 
 def entered(numbers: Numbers) -> dict[Stage, int]:
@@ -104,7 +102,7 @@ def engagement(numbers: Numbers) -> dict[str, int]:
 def events(numbers: Numbers) -> dict[str, int]:
     """Return how many events of each type came in, machines' apart."""
     counts = {kind: numbers.get(f"events.{kind}", 0) for kind in EventType}
-    return {kind: count for kind, count in counts.items() if count}
+    return {str(kind): count for kind, count in counts.items() if count}
 
 
 def total(counted: Iterable[Numbers]) -> dict[str, int]:

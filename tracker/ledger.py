@@ -72,9 +72,10 @@ def fold(
         if config.progression is not None:
             now_lead = lead.but(score=total, stage=stage, login_days=login_days, last_login_at=last_login)
         reached = deserved(now_lead, (stage, total), event, config, person)
-        for change in steps(lead_id, stage, reached, total, event, config, at=at):
-            changes.append(change)
-            stage = change.to
+        if reached is not stage:
+            moved = steps(lead_id, stage, reached, total, event, config, at=at)
+            changes += moved
+            stage = moved[-1].to if moved else stage
         events.append(event if stage is event.stage_after else event.but(stage_after=stage))
     after = lead.but(score=total, stage=stage, updated_at=at, login_days=login_days, last_login_at=last_login)
     if changes:

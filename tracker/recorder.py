@@ -206,7 +206,7 @@ class Recorder:
             events = [after, *(e for e in events if e is not after)]
         reached = deserved(lead, (lead.stage, lead.score), after, config, loaded.person)
         stage_changes = steps(loaded.id, lead.stage, reached, lead.score, after, config, at=at)
-        lead = lead.but(stage=reached, updated_at=at)
+        lead = lead.but(stage=stage_changes[-1].to if stage_changes else lead.stage, updated_at=at)
         if stage_changes:
             lead, stage_changes = qualified(*dated(lead, stage_changes), event.key, mark=f":{mark}")
         changes: list[Change] = [

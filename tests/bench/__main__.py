@@ -1,10 +1,10 @@
 """`make bench`: every measurement, one after the other."""
 
-from tests.bench import ingestion, stores
+from tests.bench import ingestion, scale, stores
 
 
 def main() -> None:
-    for bench in (ingestion, stores):
+    for bench in (ingestion, stores, scale):
         for line in bench.run():
             print(line, flush=True)
 

@@ -38,6 +38,7 @@ from tracker.store.schema import (
 )
 from tracker.times import Instant, instant
 
+KEY = "a-key-of-the-property-tests"
 MUTATED = "LEADLINE_MUTATED" in os.environ
 """Set while a mutation of the code is tried: the first failing example is enough, nobody reads a smaller one."""
 
@@ -74,7 +75,7 @@ class World:
     def plug(self) -> None:
         """Make all parts anew: what they remembered is forgotten."""
         self.server = build(
-            Settings(data=Path(os.devnull), api_key="a-key-of-the-property-tests"),
+            Settings(data=Path(os.devnull), api_key=KEY),
             self.store,
             secrets=["the-secret-of-the-property-tests"],
             base_url="http://leadline.test",

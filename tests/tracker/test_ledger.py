@@ -128,6 +128,13 @@ def test_what_earns_nothing_lifts_nobody() -> None:
     assert folded(logins(1), config(), reverted).lead.stage is Stage.ENGAGED
 
 
+def test_a_customer_stays_one() -> None:
+    """What would engage or qualify somebody else leads nobody back."""
+    customer = NEW.but(stage=Stage.CUSTOMER)
+    done = folded([*logins(20), happening(EventType.CHATBOT_INTERACTION)], config(), customer)
+    assert (done.lead.stage, done.stage_changes) == (Stage.CUSTOMER, [])
+
+
 def test_under_n8n_the_stage_is_left_alone() -> None:
     """Where the workflow decides on stages, the score grows and the stage waits."""
     done = folded([*logins(20), happening(EventType.CONVERSION, goal="paid")], config(stage_policy="n8n"))

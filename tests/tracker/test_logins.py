@@ -407,7 +407,9 @@ def test_however_logins_are_batched_the_result_is_the_same(
 def test_counters_never_conflict() -> None:
     """A thousand leads of one product are counted by increments, which wait for nobody."""
     _, changes, _ = decide(known(), *(login(event_id=f"l{n}") for n in range(3)))
-    assert sum(c.by for c in changes if isinstance(c, Increment)) == 3
+    counted = [c for c in changes if isinstance(c, Increment)]
+    assert [c.labels["metric"] for c in counted] == ["events.login"] * 3 + ["leads.created"]
+    assert {c.by for c in counted} == {1}
 
 
 def test_the_preferred_channel_is_the_persons() -> None:

@@ -16,6 +16,10 @@ TICKS = 4
 FILLED = 76
 """Per cent of its place that a column takes."""
 
+SMALL = (2, 4, 6, 8, 10)
+ROUND = (12, 16, 20, 24, 30, 40, 50, 60, 80, 100)
+"""Ends of a scale, these times 1, 10, 100, …; each has a half."""
+
 
 class Series(NamedTuple):
     """Numbers of one kind, drawn in the look of a class."""
@@ -42,21 +46,23 @@ def columns(id: str, title: str, about: str, labels: Sequence[str], series: Sequ
         _column(n, len(labels), label, [(each, max(0, each.values[n])) for each in series], top)
         for n, label in enumerate(labels)
     )
-    return _svg(id, "columns", title, about, [_grid(top), drawn, _ticks(labels)])
+    return _svg(id, "daily", title, about, [_grid(top), drawn, _ticks(labels)])
 
 
 def bars(id: str, title: str, about: str, bars: Sequence[Bar]) -> Markup:
     """Draw lying bars under each other, each under its name and number."""
     most, height = max([bar.value for bar in bars], default=0) or 1, 100 / max(1, len(bars))
-    return _svg(id, "bars", title, about, [_bar(bar, n * height, height, most) for n, bar in enumerate(bars)])
+    return _svg(id, "lying", title, about, [_bar(bar, n * height, height, most) for n, bar in enumerate(bars)])
 
 
 def ceiling(most: int) -> int:
-    """Return the end of a scale: the next even number with one digit that is not zero, or 10, 100, …"""
+    """Return the end of a scale: a round even number that is not much more than `most`."""
+    if most <= SMALL[-1]:
+        return next(end for end in SMALL if end >= most)
     size = 1
-    while most > 10 * size:
+    while most > 100 * size:
         size *= 10
-    return next(step * size for step in (2, 4, 6, 8, 10) if step * size >= most)
+    return next(end * size for end in ROUND if end * size >= most)
 
 
 def short(number: int) -> str:
@@ -120,7 +126,7 @@ def _bar(bar: Bar, y: float, height: float, most: int) -> Markup:
         '<text class="name" x="0" y="{y:.3f}%" dy="18">{name}</text>'
         '<text class="beside" x="100%" y="{y:.3f}%" dy="18" text-anchor="end">{beside}</text>'
         '<rect class="track" x="0" y="{low:.3f}%" width="100%" height="{thick:.3f}%" rx="4"/>'
-        '<rect class="first" x="0" y="{low:.3f}%" width="{width:.3f}%" height="{thick:.3f}%" rx="4"/>'
+        '<rect class="one" x="0" y="{low:.3f}%" width="{width:.3f}%" height="{thick:.3f}%" rx="4"/>'
     ).format(
         y=y,
         name=bar.name,

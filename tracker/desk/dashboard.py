@@ -17,7 +17,7 @@ from tracker.web import Answer, Route
 
 PATH = "/desk/dashboard"
 PERIODS = (7, 30, 90)
-LOOKS: dict[str, str] = {"email": "first", "whatsapp": "second", "conversation": "third"}
+LOOKS: dict[str, str] = {"email": "one", "whatsapp": "two", "conversation": "three"}
 
 
 def _number(value: Any) -> Any:
@@ -64,7 +64,7 @@ def shown(counted: Tally) -> dict[str, Any]:
         "labels": labels,
         "logins": logins,
         "logins_chart": columns(
-            "logins", "Logins per day", in_words(days, logins, "logins"), labels, [Series("logins", "first", logins)]
+            "logins", "Logins per day", in_words(days, logins, "logins"), labels, [Series("logins", "one", logins)]
         ),
         "engagement": engagement,
         "engagement_chart": columns(

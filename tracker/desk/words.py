@@ -32,6 +32,14 @@ REVIEW_KINDS: dict[str, str] = {
     "outbound": "Event not delivered",
     "template": "Template trouble",
 }
+REPLAYED: dict[str, str] = {
+    "uncertain": "It may have arrived already. Replay sends it once more.",
+    "message": "Replay sends it once more.",
+    "outbound": "Replay sends it once more, with the same id.",
+    "dropped_field": "The login was kept without the field. Correct it, and Replay brings it to the lead.",
+}
+"""What a replay does, where it is not plain."""
+
 ENGAGED: dict[str, str] = {"email": "E-mail", "whatsapp": "WhatsApp", "conversation": "Chat and answers"}
 ARRIVED: dict[str, str] = {
     "User": "New leads",

@@ -105,7 +105,7 @@ class AnalyticsRoutes:
         period, counted = await self._counted(call.query)
         whole = analytics.total(counted.values())
         items = [
-            {"start": start, "stages": analytics.entered(numbers)}
+            {"start": start, "stages": {str(stage): n for stage, n in analytics.entered(numbers).items()}}
             for start, numbers in analytics.per(call.query.interval, counted)
         ]
         stages = [flow._asdict() for flow in analytics.funnel(whole)]

@@ -94,8 +94,10 @@ def read(path: Path) -> Iterator[Document]:
         _header(path, file.readline())
         for number, line in enumerate(file, 2):
             value = _value(path, line, number)
-            if "sha256" not in value:
-                yield _document(path, value, number)
+            if "sha256" in value:
+                return
+            yield _document(path, value, number)
+    raise Unusable(f"{path} is damaged: its end is missing")
 
 
 def _header(path: Path, line: bytes) -> str:
