@@ -12,9 +12,9 @@ import orjson
 from bot import effects, turns
 from bot.dialogue import Button, DialogueEngine, Message, Parse, Reply, State, Turn
 from bot.ports import Replies
-from bot.turns import Conversation, StoredTurn, conversation_id
+from bot.turns import Conversation, StoredTurn, conversation_id, forgotten
 from tracker.errors import NotFound
-from tracker.events import Channel, Happening
+from tracker.events import Channel, Happening, event_key
 from tracker.identity import Key, email_key
 from tracker.person import Person
 from tracker.product import ProductConfig
@@ -139,9 +139,13 @@ class Talks:
         Raises: _Repeated. _Switched.
         """
         if inbound.id is not None:
-            (taken,) = await self._store.get(Kind.TURNS, _turn_id(id, inbound, 0))
+            turn_id = _turn_id(id, inbound, 0)
+            (taken,) = await self._store.get(Kind.TURNS, turn_id)
             if taken is not None:
                 raise _Repeated(StoredTurn.read(taken.body))
+            (counted,) = await self._store.get(Kind.LEAD_EVENTS, event_key("bot", turn_id))
+            if counted is not None:  # it was answered so long ago that the words are no longer kept
+                raise _Repeated(forgotten(id, met.lead_id, inbound.text, inbound.id, at=counted.body["received_at"]))
         (found,) = await self._store.get(Kind.CONVERSATIONS, id)
         config = before or met.config.config
         conversation = Conversation.read(found.body) if found else None

@@ -104,6 +104,24 @@ def tracker(sender: str, conversation: Conversation, turns: list[StoredTurn], sl
     }
 
 
+def forgotten(conversation_id: str, lead_id: str, text: str, inbound_id: str, *, at: Instant) -> StoredTurn:
+    """Return what is left of a turn whose words were purged: that it was, and when."""
+    return StoredTurn(
+        conversation_id=conversation_id,
+        lead_id=lead_id,
+        number=0,
+        at=at,
+        text=text,
+        parse="{}",
+        steps="[]",
+        messages="[]",
+        slots_before="{}",
+        slots="{}",
+        loop=None,
+        inbound_id=inbound_id,
+    )
+
+
 def told(found: Stored) -> dict[str, Any]:
     """A turn as a lead's timeline tells it."""
     turn = StoredTurn.read(found.body)

@@ -62,8 +62,8 @@ from tracker.reading import Source
 from tracker.recorder import Recorder
 from tracker.retention import Retention
 from tracker.reviews import Review
-from tracker.routes.audit import AuditRoutes
 from tracker.routes.analytics import AnalyticsRoutes
+from tracker.routes.audit import AuditRoutes
 from tracker.routes.handoffs import HandoffRoutes
 from tracker.routes.leads import TIMELINE as TRACKER_TIMELINE
 from tracker.routes.leads import LeadRoutes

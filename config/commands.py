@@ -153,7 +153,7 @@ async def _watch(store: Store, stopping: "asyncio.Event") -> bool:
     from tracker.store.sqlite import SqliteStore
 
     while not stopping.is_set():
-        if isinstance(store, SqliteStore) and store.outdated:
+        if isinstance(store, SqliteStore) and store.is_outdated():
             return True
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), 1)

@@ -66,14 +66,16 @@ class StageChange(Document, frozen=True, kw_only=True):
 
 
 def dated(lead: Lead, changes: Sequence[StageChange]) -> tuple[Lead, list[StageChange]]:
-    """Return the lead and its stage changes, each later than the one before it.
+    """Return the lead and its stage changes, each later than the one before it; those of one event go together.
 
     The order of the audit trail is that of its times, also where several changes fall into one millisecond or the
     clock of another process is behind.
     """
     after: list[StageChange] = []
     for change in changes:
-        if lead.staged_at is not None and change.at <= lead.staged_at:
+        if after and change.event_id is not None and change.event_id == after[-1].event_id:
+            change = change.but(at=after[-1].at)
+        elif lead.staged_at is not None and change.at <= lead.staged_at:
             change = change.but(at=just_after(lead.staged_at))
         lead = lead.but(staged_at=change.at)
         after.append(change)

@@ -72,22 +72,22 @@ def fold(
         if config.progression is not None:
             now_lead = lead.but(score=total, stage=stage, login_days=login_days, last_login_at=last_login)
         reached = deserved(now_lead, (stage, total), event, config, person)
-        if reached is not stage:
-            moved = steps(lead_id, stage, reached, total, event, config, at=at)
+        if reached is not stage and (moved := steps(lead_id, stage, reached, total, event, config, at=at)):
+            stage = moved[-1].to
+            lead, moved = qualified(*dated(lead.but(stage=stage), moved), event.key)
             changes += moved
-            stage = moved[-1].to if moved else stage
         events.append(event if stage is event.stage_after else event.but(stage_after=stage))
-    after = lead.but(score=total, stage=stage, updated_at=at, login_days=login_days, last_login_at=last_login)
-    if changes:
-        after, changes = qualified(*dated(after, changes), events[-1].key)
+    after = lead.but(score=total, updated_at=at, login_days=login_days, last_login_at=last_login)
     return Folded(after, events, changes)
 
 
 def _said(lead: Lead, happening: Happening) -> Lead:
     """Return the lead with when this was last seen, where the person wrote, and which question it answered."""
+    answered_at = max((lead.seen.get(kind, "") for kind in REPLIES), default="")
     lead = _seen(lead, happening)
     if happening.event_type in REPLIES:
-        return lead if happening.channel is lead.wrote_on else lead.but(wrote_on=happening.channel)
+        is_older = happening.timestamp < answered_at or happening.channel is lead.wrote_on
+        return lead if is_older else lead.but(wrote_on=happening.channel)
     if happening.event_type is EventType.QUALIFICATION_ANSWER:
         slot = answers_something(happening.metadata)
         return lead if slot is None or slot in lead.answered else lead.but(answered=(*lead.answered, slot))

@@ -169,6 +169,7 @@ def decide_logins(logins: Sequence[Login], known: Known, *, now: datetime) -> De
             results.append(LoginResult("unknown_product"))
         else:
             person = take_over(person, login, known.owners, before.id, since=since)
+            since = max(since, login.occurred_at)
             taken[key] = leads[product_id].id if product_id in leads else known.new_leads[product_id]
             fresh.setdefault(product_id, []).append(login)
             results.append(LoginResult("accepted", taken[key]))
@@ -211,9 +212,11 @@ def _count(
 ) -> tuple[list[Change], Facts]:
     """Count logins on their lead, which may be new. Args: before: the person as it was."""
     lead, newest = found.lead, logins[0].occurred_at
+    since = lead.last_login_at or Instant("")
     happenings = []
     for login in logins:
-        lead, newest = _context(lead, login), max(newest, login.occurred_at)
+        lead, newest = _context(lead, login, is_newest=login.occurred_at >= since), max(newest, login.occurred_at)
+        since = max(since, login.occurred_at)
         happenings.append(Happening(login.source, login.event_id, EventType.LOGIN, Channel.PRODUCT, login.occurred_at))
     folded = fold(found.id, lead, happenings, config, at=at, person=person)
     body = folded.lead.body()
@@ -253,16 +256,16 @@ def _new_lead(login: Login, person_id: str, number: int, at: Instant) -> Lead:
     )
 
 
-def _context(lead: Lead, login: Login) -> Lead:
-    """Return the lead with what the login tells of the product's use."""
+def _context(lead: Lead, login: Login, *, is_newest: bool) -> Lead:
+    """Return the lead with what the login tells of the product's use; an older one only fills gaps."""
     update: dict[str, Any] = {}
-    if lead.organization_id != login.organization_id:
+    if lead.organization_id != login.organization_id and (is_newest or lead.organization_id is None):
         update["organization_id"] = login.organization_id
     if lead.crm_user_id is None:
         update["crm_user_id"] = login.crm_user_id
     if login.feature_usage:
         update["feature_usage"] = tuple(dict.fromkeys((*lead.feature_usage, *login.feature_usage)))[-100:]
-    if login.trial_status is not None:
+    if login.trial_status is not None and (is_newest or lead.trial_status is None):
         update["trial_status"] = login.trial_status
     return lead.but(**update) if update else lead
 

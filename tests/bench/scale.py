@@ -1,17 +1,16 @@
 """What one thing costs among 100 leads and among 100,000, on SQLite in one process: it should be the same."""
 
-import asyncio
 import gc
 import statistics
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from itertools import count, islice
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import uvloop
@@ -22,8 +21,11 @@ from config.settings import Settings
 from tracker import ingestion, reading
 from tracker.lead import view
 from tracker.logins import Login
+from tracker.model import new_id
 from tracker.product import ProductConfig
 from tracker.reading import Filter
+from tracker.store.port import Change, Insert, Outcome
+from tracker.store.schema import Kind
 from tracker.store.sqlite import SqliteStore
 from tracker.times import instant
 
@@ -31,6 +33,9 @@ FEW, MANY = 100, 100_000
 ROUNDS = 15
 CALLS = 40
 """Calls of one round: every one is about another lead, one out of all of them."""
+
+MODELS = 1000
+"""People who log in; the others are copies of what that wrote, with ids and addresses of their own."""
 
 LIMIT = 1.5
 PAGE = 50
@@ -48,7 +53,8 @@ class Scale:
 
     def __init__(self, folder: Path, store: SqliteStore, leads: int):
         self.server = build(Settings(data=folder), store, secrets=["s" * 20], base_url="http://leadline.test")
-        self.crowd = list(islice(people(Random(1), PRODUCTS), leads))
+        self.leads = leads
+        self.crowd: list[User] = []
         self.ids: list[str] = []
         self.rng, self._numbers = Random(2), count()
 
@@ -58,10 +64,32 @@ class Scale:
             rules = {"qualification_threshold": 1e9}
             config = {"product_id": product_id, "name": product_id, "engaged_threshold": 1e9, "scoring_rules": rules}
             await self.server.catalog.put(ProductConfig.model_validate(config), author="bench")
-        for first in range(0, len(self.crowd), 1000):
-            some = self.crowd[first : first + 1000]
-            # Not validated once more: that is half of the work.
-            await self._ingested([Login.model_construct(**self._record(user)) for user in some])
+        self.crowd = [_clear(user) for user in islice(people(Random(1), PRODUCTS), min(self.leads, MODELS))]
+        patterns = await self._patterns()
+        for number in range(1, self.leads // len(self.crowd)):
+            units = []
+            for user, pattern in zip(self.crowd[:MODELS], patterns, strict=True):
+                twin, lead_id, unit = pattern.twin(user, number)
+                self.crowd.append(twin)
+                self.ids.append(lead_id)
+                units.append(unit)
+            assert not any(await self.server.store.commit_each(units))
+
+    async def _patterns(self) -> "list[Pattern]":
+        """Have the first people log in, and return what that wrote, by person."""
+        store = self.server.store
+        written: list[Sequence[Change]] = []
+        commit_each = store.commit_each
+
+        async def noted(units: Sequence[Sequence[Change]]) -> list[Outcome]:
+            written.extend(units)
+            return await commit_each(units)
+
+        store.commit_each = noted  # type: ignore[method-assign]
+        await self._ingested([Login.model_validate(self._record(user)) for user in self.crowd])
+        store.commit_each = commit_each  # type: ignore[method-assign]
+        patterns = [Pattern.of(unit) for unit in written]
+        return sorted((p for p in patterns if p), key=lambda pattern: pattern.number)
 
     async def read(self) -> None:
         """`GET /leads/{id}`."""
@@ -97,7 +125,7 @@ class Scale:
     def _record(self, user: User) -> dict[str, Any]:
         return {
             "source": "bench",
-            "event_id": f"e{next(self._numbers)}",
+            "event_id": f"{user.id}-{next(self._numbers)}",
             "crm_user_id": user.id,
             "organization_id": user.company.id,
             "organization_name": user.company.name,
@@ -107,6 +135,37 @@ class Scale:
             "name": user.name,
             "job_title": user.job_title,
         }
+
+
+def _clear(user: User) -> User:
+    """With ids of fixed width, none of which is within another."""
+    return user._replace(id=f"user-{user.id.removeprefix('u-'):0>7}")
+
+
+class Pattern(NamedTuple):
+    """What somebody's first login wrote, as text in which ids can be exchanged. Attributes: number: the user's id."""
+
+    number: str
+    person_id: str
+    lead_id: str
+    text: str
+
+    @classmethod
+    def of(cls, unit: Sequence[Change]) -> "Pattern | None":
+        made = [(change.kind, change.id, change.body) for change in unit if isinstance(change, Insert)]
+        ids = {kind: id for kind, id, _ in made}
+        if Kind.LEADS not in ids:
+            return None
+        number = next(body["crm_user_id"] for kind, _, body in made if kind is Kind.LEADS)
+        return cls(number, ids[Kind.PERSONS], ids[Kind.LEADS], orjson.dumps(made).decode())
+
+    def twin(self, user: User, number: int) -> tuple[User, str, list[Change]]:
+        """Return somebody like this user at a company of another domain, their lead, and what their login wrote."""
+        twin = user._replace(id=f"{user.id}x{number}", email=user.email.replace("@", f"@{number}."))
+        person_id, lead_id = new_id(), new_id()
+        text = self.text.replace(user.id, twin.id).replace(user.email, twin.email)
+        text = text.replace(self.person_id, person_id).replace(self.lead_id, lead_id)
+        return twin, lead_id, [Insert(Kind(kind), id, body) for kind, id, body in orjson.loads(text)]
 
 
 MEASURED: dict[str, tuple[Measured, int]] = {

@@ -20,7 +20,7 @@ from tracker.person import CrmIdentity, Person
 from tracker.product import ProductConfig
 from tracker.recorder import Recorder
 from tracker.stages import Stage
-from tracker.store.port import Document, Replace, Store
+from tracker.store.port import Delete, Document, Replace, Store
 from tracker.store.schema import EVENTS_BY_LEAD, HANDOFFS_ALL, LEADS_ALL, MESSAGES_BY_LEAD, TURNS_BY_LEAD, Kind
 
 YES_NO = (Button("Yes, please", "/affirm"), Button("Not now", "/deny"))
@@ -323,3 +323,14 @@ async def test_a_visitor_can_be_written_to(rig: Rig) -> None:
     lead_id, lead = await rig.lead()
     assert ((await rig.person()).visitor, lead.wrote_on) == ("v1", Channel.CHATBOT)
     assert len((await rig.store.find(TURNS_BY_LEAD, lead_id)).items) == 1
+
+
+async def test_a_repeat_of_what_is_no_longer_kept_is_no_new_message(rig: Rig) -> None:
+    """The words of a turn may be purged: a client that sends it once more is told that it was, and nothing counts."""
+    await rig.say("hello", id="m1")
+    (turn,) = (await rig.store.find(TURNS_BY_LEAD, (await rig.store.find(LEADS_ALL)).items[0].id)).items
+    await rig.store.commit(Delete(Kind.TURNS, turn.id, turn.version))
+    again = await rig.say("hello", id="m1")
+    assert (again.said, again.inbound_id) == ([], "m1")
+    assert len(rig.engine.turns) == 1
+    assert (await rig.say("still there?", id="m2")).said

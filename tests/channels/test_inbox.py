@@ -7,10 +7,10 @@ import orjson
 import pytest
 
 from channels.heard import Heard, Unreadable
-from channels.inbox import ATTEMPTS, Inbound, Inbox, Unanswerable
+from channels.inbox import ATTEMPTS, KEPT_DAYS, Inbound, Inbox, Unanswerable
 from tests.channels.twilio import inbound
 from tests.fakes import Clock
-from tracker.store.port import Store, Unavailable
+from tracker.store.port import Replace, Store, Unavailable
 from tracker.store.schema import INBOX_WAITING, REVIEW_ALL, Kind
 
 
@@ -175,3 +175,23 @@ async def test_a_form_of_nobody_is_refused(store: Store, inbox: Inbox):
     with pytest.raises(Unreadable):
         await inbox.take({"Body": "Hi"})
     assert (await store.find(INBOX_WAITING)).items == []
+
+
+async def test_what_was_answered_long_ago_is_forgotten(inbox: Inbox, store: Store, clock: Clock) -> None:
+    """After its days, and with it that its id has come. What waits, or is open in review, stays until it is settled."""
+    inbox._answers.fails["no"] = (Unanswerable("nobody"), None)  # type: ignore[attr-defined]
+    for n, text in enumerate(["hi", "no", "no"]):
+        await take(inbox, text, n, phone=f"+49151123456{n:02d}")
+    await inbox.work()
+    (item,) = await store.get(Kind.REVIEW, f"inbound-{sid(2)}")
+    assert item is not None
+    await store.commit(Replace(item.kind, item.id, item.version, {**item.body, "status": "discarded"}))
+    clock.forward(hours=24 * KEPT_DAYS - 1)
+    assert await inbox.forget() == 0
+    clock.forward(hours=1, seconds=1)
+    await take(inbox, "later", 9)
+    assert await inbox.forget() == 2
+    left = await store.get(Kind.INBOX, *map(sid, (0, 1, 2, 9)))
+    assert [found and found.body["outcome"] for found in left] == [None, "review", None, None]
+    assert left[3] is not None
+    assert await take(inbox, "hi", 0)

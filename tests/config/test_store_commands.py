@@ -197,15 +197,15 @@ async def test_who_knew_the_old_content_writes_nothing_into_the_new(sqlite_path:
 
     store = await SqliteStore.open(sqlite_path)
     await fill(store)
-    assert not store.outdated
+    assert not store.is_outdated()
     replace_all(sqlite_path, [LEAD])
-    assert store.outdated
+    assert store.is_outdated()
     assert await store.get(Kind.LEADS, "l1") == [LEAD]
     for change in (Replace(Kind.LEADS, "l1", 3, {}), Insert(Kind.LEADS, "l9", {})):
         with pytest.raises(Unavailable, match="restored"):
             await store.commit(change)
     fresh = await SqliteStore.open(sqlite_path)
-    assert not fresh.outdated
+    assert not fresh.is_outdated()
     await fresh.commit(Replace(Kind.LEADS, "l1", 3, {"name": "y"}))
     assert set(await content(fresh)) == {(Kind.LEADS, "l1")}
     await store.close()
@@ -228,7 +228,7 @@ async def test_a_restore_that_fails_leaves_all_as_it_was(sqlite_path: Path) -> N
         replace_all(sqlite_path, broken())
     with pytest.raises(Unavailable, match="as it was"):
         replace_all(sqlite_path, [LEAD, LEAD])
-    assert not store.outdated
+    assert not store.is_outdated()
     await store.commit(Insert(Kind.LEADS, "l9", {}))
     after = await content(store)
     del after[Kind.LEADS, "l9"]

@@ -268,6 +268,25 @@ async def test_the_widget_fills_a_phone(stage: Stage, visits: Visits) -> None:
     await expect(page.get_by_role("button", name="Open chat")).to_be_visible()
 
 
+async def test_on_our_own_page_words_are_words_of_the_page(stage: Stage, visits: Visits) -> None:
+    """Whoever reads the page's text reads the talk; on another site the widget keeps to its shadow root."""
+    own, site = [await opened(await visits.visitor(), address) for address in (stage.page, stage.site)]
+    await site.get_by_role("button", name="Open chat").click()
+    for page in (own, site):
+        await say(page, "hi")
+        await shows(page, "You: hi", "Flowdesk assistant: You said: hi")
+    assert "You said: hi" in await own.evaluate("document.body.innerText")
+    assert "You said: hi" not in await site.evaluate("document.body.innerText")
+    assert await own.evaluate("[...document.querySelectorAll('*')].every((element) => !element.shadowRoot)")
+    assert await own.locator("[style]:not(textarea)").count() == 0
+    looks = (
+        "(element) => { const { color, font, padding } = getComputedStyle(element); return { color, font, padding }; }"
+    )
+    for part in (bubbles(own), bubbles(site)):
+        await expect(part).to_have_count(2)
+    assert await bubbles(own).first.evaluate(looks) == await bubbles(site).first.evaluate(looks)
+
+
 async def test_nobody_is_connected_before_asking(stage: Stage, visits: Visits) -> None:
     """A site's visitor who never opens the chat leaves no trace, here or there."""
     page = await opened(await visits.visitor(), stage.site)

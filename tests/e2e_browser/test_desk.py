@@ -1,5 +1,6 @@
 """The desk in a real browser: a salesperson, a visitor of the chat, a phone, both colour schemes."""
 
+import json
 from collections.abc import AsyncIterator
 
 import pytest
@@ -181,6 +182,50 @@ async def test_leads_are_downloaded(served: Served, visits: Visits) -> None:
     assert (await download.path()).read_text().startswith("lead_id,product_id,stage,")
 
 
+async def test_a_record_is_corrected_and_replayed(served: Served, visits: Visits) -> None:
+    """Text that is no JSON is kept with what is wrong; the right one makes the lead, to which the page leads."""
+    given = {"event_id": "r1", "crm_user_id": "u1", "product_id": "flowdesk", "occurred_at": "2026-11-01T10:00:00Z"}
+    item = review.item(
+        ReviewKind.QUARANTINE, reason="no login", error="organization_id", input=given, at=instant(now())
+    )
+    await served.server.store.commit(item)
+    page = await at_desk(served, visits)
+    await page.get_by_role("link", name="Review").click()
+    row = page.get_by_role("listitem").filter(has=page.get_by_role("heading", name="no login"))
+    await row.get_by_text("Correct what came in").click()
+    await row.get_by_label("What came in, to correct").fill('{"event_id": "r1"')
+    await row.get_by_role("button", name="Replay").click()
+    await expect(page.get_by_role("alert")).to_contain_text("the text is not JSON")
+    text = page.get_by_label("What came in, to correct")
+    await expect(text).to_have_value('{"event_id": "r1"')
+    await text.fill(json.dumps({**given, "organization_id": "o1", "name": "Rita Rowe"}))
+    await page.get_by_role("button", name="Replay").click()
+    await expect(page.get_by_role("status")).to_contain_text("Replayed: counted as a login, with a corrected input.")
+    await page.get_by_role("status").get_by_role("link", name="Open the lead").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Rita Rowe")
+    visits.forgive("400")
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+async def test_charts_are_large_enough_to_read(served: Served, visits: Visits, size: tuple[int, int]) -> None:
+    """Their words keep their size on a phone."""
+    page = await at_desk(served, visits, "Mia", size)
+    await page.get_by_role("link", name="Dashboard").click()
+    for name in ("Logins per day", "Engagement per day", "Leads that came to each stage"):
+        chart = page.get_by_role("img", name=name)
+        box = await chart.bounding_box()
+        assert box is not None
+        assert box["width"] > (300 if size is DESKTOP else 240), name
+        assert box["height"] > 120, name
+        sizes = await chart.locator("text").evaluate_all("(all) => all.map((text) => getComputedStyle(text).fontSize)")
+        assert {float(each.removesuffix("px")) >= 12 for each in sizes} == {True}
+    await page.get_by_role("link", name="7 days").click()
+    await page.get_by_label("Product").select_option("Gridwise")
+    await page.get_by_role("button", name="Show").click()
+    await expect(page.get_by_role("link", name="7 days")).to_have_attribute("aria-current", "page")
+    await expect(page.get_by_label("Product")).to_have_value("gridwise")
+
+
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_every_page_can_be_read_by_everybody(
@@ -206,9 +251,17 @@ async def test_every_page_can_be_read_by_everybody(
     found += await looked_at(page, axe, "lead")
     await page.get_by_role("link", name="Leads").first.click()
     found += await looked_at(page, axe, "leads")
+    await page.get_by_role("link", name="Dashboard").click()
+    await expect(page.get_by_role("img", name="Logins per day")).to_be_visible()
+    for numbers in await page.get_by_text("The numbers").all():
+        await numbers.click()
+    found += await looked_at(page, axe, "dashboard")
     await page.get_by_role("link", name="Review").click()
-    await page.get_by_text("What came in").first.click()
+    await page.get_by_text("Correct what came in").first.click()
     found += await looked_at(page, axe, "review")
+    await page.get_by_role("link", name="crm-poll").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("crm-poll")
+    found += await looked_at(page, axe, "review item")
     await page.goto(f"{served.url}/desk/nowhere")
     found += await looked_at(page, axe, "nothing here")
     visits.forgive("404", "Applying inline style violates")  # the second is axe-core's own

@@ -188,8 +188,11 @@ def connected(trail: Iterable[Document]) -> list[str]:
 def told_lead(lead: Lead, person: Person) -> dict[str, Any]:
     """What is known of a lead and its person, but for ids, versions and the times of our own clock."""
     ours = {"person_id", "created_at", "updated_at", "absorbed", "merged_into", "leads", "handoff_id", "staged_at"}
-    of_lead = {name: value for name, value in lead.body().items() if name not in ours}
-    of_lead["feature_usage"] = sorted(of_lead["feature_usage"])
-    of_person = {name: value for name, value in person.body().items() if name not in {*ours, "whatsapp_lead"}}
-    of_lead["answered"] = sorted(of_lead["answered"])
-    return {"lead": of_lead, "person": of_person}
+    told = {name: value for name, value in lead.body().items() if name not in ours}
+    its = {name: value for name, value in person.body().items() if name not in {*ours, "whatsapp_lead"}}
+    for name in ("feature_usage", "answered"):
+        told[name] = sorted(told[name])
+    for name in ("email_consent", "whatsapp_consent"):
+        its[name] = its[name]["status"]
+    its["suppressions"] = sorted((s["channel"], s["reason"], s["scope"]) for s in its["suppressions"])
+    return {"lead": told, "person": its}

@@ -84,6 +84,35 @@ def test_required_answers_are_questions_that_the_assistant_asks() -> None:
     assert product.qualification.required == ("email", "budget")
 
 
+@pytest.mark.parametrize(
+    ("given_days", "kinds"),
+    [
+        (30, dict.fromkeys(["turns", "messages", "handoffs", "review"], 30)),
+        ({"leads": 730, "turns": 5}, {"turns": 5, "leads": 730}),
+        ({}, {}),
+    ],
+)
+def test_retention_is_a_number_or_days_by_kind(given_days: Any, kinds: dict[str, int]) -> None:
+    """A number is about everything but the people; either comes back as it was given."""
+    product = ProductConfig.model_validate(config(retention_days=given_days))
+    assert product.retention_days is not None
+    assert product.retention_days.days() == kinds
+    assert dump(product)["retention_days"] == given_days
+
+
+@pytest.mark.parametrize(
+    ("given_days", "path"),
+    [
+        *((wrong, "retention_days") for wrong in (0, 36_501, 1.5, True, "a month", [30])),
+        ({"turns": 0}, "retention_days/turns"),
+        ({"ledger": 30}, "retention_days/ledger"),
+    ],
+)
+def test_wrong_days_are_told(given_days: Any, path: str) -> None:
+    """The ledger is not among the kinds: it goes with its person only."""
+    assert paths(config(retention_days=given_days)) == [path]
+
+
 @given(configs())
 def test_a_version_reads_back_as_it_was_given(given_config: ProductConfig) -> None:
     """What is stored of a configuration is the configuration."""

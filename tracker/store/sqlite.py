@@ -125,8 +125,7 @@ class SqliteStore:
     async def ping(self) -> None:
         self._read("SELECT 1", ())
 
-    @property
-    def outdated(self) -> bool:
+    def is_outdated(self) -> bool:
         """Whether a backup was restored since the database was opened. Nothing is written from then on: whoever asks
         may have decided on what is no more, and has to open the database anew.
         """
@@ -294,7 +293,8 @@ class _Statements:
         names = self.columns = COLUMNS[kind]
         marks, sets = ", ?" * len(names), "".join(f", {name} = ?" for name in names)
         same = "".join(f" AND {name} IS ?" for name in names)
-        self.insert = f"INSERT INTO {kind} VALUES (?, 1, ?{marks})"
+        fields = "".join(f", {name}" for name in names)
+        self.insert = f"INSERT INTO {kind} (id, version, body{fields}) VALUES (?, 1, ?{marks})"
         # SQLite rewrites the entry of every index whose column is named in SET, changed or not: so the common case,
         # in which none changed, names none.
         self.replace_body = f"UPDATE {kind} SET version = version + 1, body = ? WHERE id = ? AND version = ?{same}"
@@ -339,7 +339,11 @@ def _prepare(path: Path) -> None:
         if layout > LAYOUT:
             raise Unusable(f"{path} was written by a newer Leadline (layout {layout}; this one knows {LAYOUT})")
         connection.execute("BEGIN IMMEDIATE")
-        for statement in _ddl():
+        for statement in _tables():
+            connection.execute(statement)
+        for kind in Kind:
+            _complete(connection, kind)
+        for statement in _indexes():
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version={LAYOUT}")
         connection.execute("COMMIT")
@@ -350,13 +354,27 @@ def _generation(connection: sqlite3.Connection) -> int:
     return int(connection.execute("SELECT number FROM generation").fetchone()[0])
 
 
-def _ddl() -> Iterator[str]:
+def _complete(connection: sqlite3.Connection, kind: Kind) -> None:
+    """Give a table of an earlier version the columns of indexes that came since."""
+    there = {row[1] for row in connection.execute(f"PRAGMA table_info({kind})")}
+    missing = [name for name in COLUMNS[kind] if name not in there]
+    for name in missing:
+        connection.execute(f"ALTER TABLE {kind} ADD COLUMN {name}")
+    if missing:
+        values = ", ".join(f"{name} = json_extract(body, '$.{name}')" for name in missing)
+        connection.execute(f"UPDATE {kind} SET {values}")
+
+
+def _tables() -> Iterator[str]:
     yield "CREATE TABLE IF NOT EXISTS generation (number INTEGER NOT NULL)"
     yield "INSERT INTO generation SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM generation)"
     for kind in Kind:
         columns = "".join(f", {name}" for name in COLUMNS[kind])
         fields = f"id TEXT PRIMARY KEY, version INTEGER NOT NULL, body TEXT NOT NULL{columns}"
         yield f"CREATE TABLE IF NOT EXISTS {kind} ({fields})"
+
+
+def _indexes() -> Iterator[str]:
     for index in INDEXES:
         if index.range == "id" and not index.prefix:
             continue  # the primary key serves it

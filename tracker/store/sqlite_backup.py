@@ -62,7 +62,7 @@ def replace_all(path: Path, documents: Iterable[Document]) -> None:
     """Put these documents in the place of all that there are, in one transaction: others see the old or the new.
 
     Processes that had the database open write nothing more to it: what they know is of before. See
-    `SqliteStore.outdated`.
+    `SqliteStore.is_outdated`.
 
     Args: path: of a database that exists.
     Raises: Unavailable: somebody was writing for too long, or the disk is full; everything is as it was.

@@ -153,7 +153,7 @@ class Rig:
         self.handoffs = Handoffs(self.recorder, self.replies, [self.replies])
         self.desk: Desk = make_desk(self.recorder, base_url=base_url)
         self.desk.users = self.users
-        self.review = Review(store, self.clock, {kind: self.mender for kind in MENDED})
+        self.review = Review(store, self.clock, dict.fromkeys(MENDED, self.mender))
         self.windows: list[Window] = []
         self.base, self.count = "", 0
 

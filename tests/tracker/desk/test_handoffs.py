@@ -39,7 +39,7 @@ async def test_who_waits_longest_comes_first(rig: Rig) -> None:
     ids = []
     for name in ("First", "Second", "Third", "Fourth"):
         ids.append(await rig.waiting(name))
-        rig.clock.forward(hours=1)
+        rig.clock.forward(hours=1, seconds=1)
     await rig.handoffs.claim(ids[2], "Ben")
     await rig.handoffs.resolve(ids[3], "Ben")
     await rig.happened((await rig.handoffs.get(ids[0]))["lead_id"], EventType.LOGIN, Channel.PRODUCT)

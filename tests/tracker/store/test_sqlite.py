@@ -1,6 +1,7 @@
 """What SQLite alone has to show: files, disks, processes, and that every `find` is served by its index."""
 
 import asyncio
+import contextlib
 import sqlite3
 import sys
 from asyncio.subprocess import DEVNULL
@@ -12,7 +13,7 @@ import pytest
 
 from tracker.store import sqlite
 from tracker.store.port import Cursor, Increment, Insert, Replace, Unavailable, Unknown, Unusable
-from tracker.store.schema import INDEXES, LAYOUT, Index, Kind
+from tracker.store.schema import INDEXES, LAYOUT, LEADS_BY_ORGANIZATION, Index, Kind
 from tracker.store.sqlite import SqliteStore
 
 WRITER = str(Path(__file__).with_name("writer.py"))
@@ -223,3 +224,23 @@ async def test_indexed_fields_follow_a_replace(opened: SqliteStore) -> None:
         await opened.commit(Replace(index.kind, "x", n, body) if n else Insert(index.kind, "x", body))
         row = opened._read(f"SELECT {field}, {index.range}, body ->> 'n' FROM {index.kind}", ())
         assert row == [(value, f"t{n}", n)]
+
+
+async def test_a_database_of_an_earlier_version_gets_its_new_columns(tmp_path: Path) -> None:
+    """An index that came since finds what was written before it, and what is written from now on."""
+    path = tmp_path / "leadline.db"
+    lead = {"product_id": "flowdesk", "stage": "User", "organization_id": "acme"}
+    store = await SqliteStore.open(path)
+    await store.commit(Insert(Kind.LEADS, "l1", lead))
+    await store.close()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP INDEX leads_by_organization")
+        connection.execute("ALTER TABLE leads DROP COLUMN organization_id")
+        connection.execute("DROP TABLE merges")
+        connection.commit()
+    store = await SqliteStore.open(path)
+    await store.commit(Insert(Kind.LEADS, "l2", lead), Insert(Kind.MERGES, "m1", {"survivor": "p", "at": "a"}))
+    page = await store.find(LEADS_BY_ORGANIZATION, "acme")
+    assert [document.id for document in page.items] == ["l1", "l2"]
+    assert [document.body for document in page.items] == [lead, lead]
+    await store.close()
