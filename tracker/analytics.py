@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Literal, NamedTuple
 
+from tracker.counting import CREATED
 from tracker.errors import Fault, Invalid
 from tracker.events import EventType
-from tracker.ledger import CREATED
 from tracker.stages import Stage
 from tracker.store.port import Store
 from tracker.store.schema import COUNTERS_BY_PRODUCT

@@ -8,11 +8,11 @@ from pydantic import Field, model_validator
 
 from tracker import people
 from tracker.catalog import Catalog, check_version
+from tracker.counting import arrived
 from tracker.errors import Fault, Invalid, Refused
 from tracker.events import Channel
 from tracker.identity import Key, crm_key, email_key, match, phone_key
 from tracker.lead import Lead
-from tracker.ledger import arrived
 from tracker.logins import Email, Phone, person_changes, strangers
 from tracker.model import Input, Line, Name, Slug, new_id
 from tracker.opt_outs import OptOut, refusing

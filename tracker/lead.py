@@ -16,14 +16,7 @@ FREQUENCY_DAYS = 30
 
 
 class Lead(Document, frozen=True, kw_only=True):
-    """Attributes: score: thousandths of a point, what the ledger comes to. faded, scored_at: the same before rounding,
-    and the newest scoring event, as of which it holds; only where points fade. capped: points given per day and type,
-    only where a day has a cap. login_days: logins per UTC day, recent ones. seen: when each kind of event last
-    happened, logins apart.
-    absorbed: leads whose ledgers count here; merged_into: the lead where this one's counts.
-    staged_at: when the stage last changed. answered: qualification slots. wrote_on: where the person last wrote. handoff_id: of the one that is not resolved.
-    held_by: the salesperson who has the thread, while the bot and the drips are silent.
-    """
+    """A lead as it is stored. Who it is stands on its person."""
 
     person_id: str
     product_id: str
@@ -31,24 +24,38 @@ class Lead(Document, frozen=True, kw_only=True):
     organization_id: str | None = None
     stage: Stage = Stage.USER
     staged_at: Instant | None = None
+    """When the stage last changed."""
     score: int = 0
+    """Thousandths of a point: what the ledger comes to."""
     faded: float = 0.0
+    """The same before rounding, where points fade."""
     scored_at: Instant | None = None
+    """The newest scoring event, as of which a score that fades holds."""
     capped: dict[str, int] = {}
+    """Thousandths given per day and type, where a day has a cap."""
     config_number: int
+    """The version of the product's configuration with which the lead entered."""
     created_at: Instant
     updated_at: Instant
     last_login_at: Instant | None = None
     login_days: dict[str, int] = {}
+    """Logins per UTC day, recent ones."""
     feature_usage: tuple[str, ...] = ()
     trial_status: str | None = None
     seen: dict[str, Instant] = {}
+    """When each kind of event last happened, logins apart."""
     answered: tuple[str, ...] = ()
+    """Qualification slots."""
     wrote_on: Channel | None = None
+    """Where the person last wrote."""
     absorbed: tuple[str, ...] = ()
+    """Leads whose ledgers count here."""
     merged_into: str | None = None
+    """The lead where this one's ledger counts."""
     handoff_id: str | None = None
+    """The handoff that is not resolved."""
     held_by: str | None = None
+    """The salesperson who has the thread, while the bot and the drips are silent."""
 
 
 class StageChange(Document, frozen=True, kw_only=True):

@@ -9,18 +9,20 @@ from msgspec import Struct
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError
 
 from tracker import review
+from tracker.counting import arrived, counters
 from tracker.errors import Fault
 from tracker.events import OURS, Channel, EventType, Happening, event_key
 from tracker.identity import Key, crm_key, email_address, email_key, phone_key, phone_number
 from tracker.lead import Lead, words
-from tracker.ledger import arrived, counters, entries, fold
+from tracker.ledger import entries, fold
 from tracker.model import Input, Line, Name, PastTime, Slug, faults
 from tracker.person import Consent, ConsentStatus, CrmIdentity, Person
 from tracker.ports import Facts
 from tracker.product import ProductConfig, Versioned
 from tracker.product_parts import Zone
 from tracker.review import ReviewKind
-from tracker.store.port import Change, Delete, Insert, Replace
+from tracker.search_words import word_changes
+from tracker.store.port import Change, Insert, Replace
 from tracker.store.schema import Kind
 from tracker.times import Instant, instant
 from tracker.unit import Decision
@@ -329,13 +331,6 @@ def person_changes(person_id: str, version: int, person: Person, before: Person)
     for lead_id in person.leads.values():
         changes += word_changes(lead_id, now_words, old_words if lead_id in known_leads else frozenset())
     return changes
-
-
-def word_changes(lead_id: str, now_words: frozenset[str], had: frozenset[str]) -> Iterable[Change]:
-    for word in sorted(now_words - had):
-        yield Insert(Kind.LEAD_WORDS, f"{word}:{lead_id}", {"word": word, "lead_id": lead_id})
-    for word in sorted(had - now_words):
-        yield Delete(Kind.LEAD_WORDS, f"{word}:{lead_id}", 1)
 
 
 def alike(person_id: str, other_id: str, key: Key, *, at: Instant) -> Insert:

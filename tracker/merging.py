@@ -12,10 +12,10 @@ import orjson
 from tracker.errors import Refused
 from tracker.handoff import Handoff, HandoffStatus, led, outdone, revived
 from tracker.lead import Lead, StageChange, dated, words
-from tracker.logins import word_changes
 from tracker.model import Document
 from tracker.person import Consent, Person
 from tracker.scoring import faded, rounded
+from tracker.search_words import reworded
 from tracker.stages import ORDER, path
 from tracker.store.port import Change, Insert, Replace
 from tracker.store.port import Document as Stored
@@ -321,16 +321,6 @@ def added(lead: Lead, other: Lead, other_id: str, *, half_life_days: float | Non
         absorbed=(*lead.absorbed, other_id, *other.absorbed),
         updated_at=at,
     )
-
-
-def reworded(before: Mapping[str, frozenset[str]], after: Mapping[str, frozenset[str]]) -> list[Change]:
-    """The search words of leads, by lead, from before to after."""
-    nothing: frozenset[str] = frozenset()
-    return [
-        change
-        for lead_id in dict.fromkeys((*before, *after))
-        for change in word_changes(lead_id, after.get(lead_id, nothing), before.get(lead_id, nothing))
-    ]
 
 
 def _words(side: Side) -> dict[str, frozenset[str]]:

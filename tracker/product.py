@@ -104,7 +104,8 @@ class ProductConfig(Input):
     def step(self, stage: str | None, number: int | None) -> Step | None:
         """Return a step of a stage's sequence, None where there is none."""
         sequence = self.sequence(Stage(stage)) if stage is not None else None
-        return sequence.messages[number] if sequence and number is not None and number < len(sequence.messages) else None
+        messages = sequence.messages if sequence else ()
+        return messages[number] if number is not None and number < len(messages) else None
 
     def sequence(self, stage: Stage) -> Sequence | None:
         return next((s for s in self.nurturing_sequences if s.stage is stage and s.messages), None)

@@ -4,12 +4,13 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import NamedTuple, TypeVar
 
 from tracker import consent, people
+from tracker.counting import arrived, counters
 from tracker.errors import Fault, Invalid
 from tracker.events import Happening
 from tracker.handoff import Reason, wished
 from tracker.identity import Key, match
 from tracker.lead import Lead
-from tracker.ledger import arrived, counters, entries, fold
+from tracker.ledger import entries, fold
 from tracker.logins import person_changes
 from tracker.model import new_id
 from tracker.opt_outs import refusing

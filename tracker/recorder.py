@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 from tracker import consent
 from tracker.catalog import Catalog, check_version
+from tracker.counting import counters, entered, recounters
 from tracker.errors import NotFound, Refused
 from tracker.events import USUAL_SOURCES, Event, Happening, event_key
 from tracker.handoff import opened, qualified
 from tracker.lead import Lead, StageChange, dated
-from tracker.ledger import counters, deserved, entered, entries, fold, recounted, recounters, rescored, steps
+from tracker.ledger import deserved, entries, fold, recounted, rescored, steps
 from tracker.logins import person_changes
 from tracker.model import new_id
 from tracker.opt_outs import OptOuts

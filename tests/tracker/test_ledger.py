@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.strategies import NOON, configs, histories
+from tracker.counting import counters
 from tracker.events import Channel, EventType, Happening
 from tracker.lead import Lead
-from tracker.ledger import Folded, counters, entries, fold, recounted
+from tracker.ledger import Folded, entries, fold, recounted
 from tracker.product import ProductConfig
 from tracker.scoring import score
 from tracker.stages import ORDER, Stage

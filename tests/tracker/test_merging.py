@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from tests.strategies import NOON
 from tracker.events import Channel
-from tracker.merging import joined, reworded, stricter
+from tracker.merging import joined, stricter
 from tracker.person import Consent, CrmIdentity, Person, Suppression
+from tracker.search_words import reworded
 from tracker.store.port import Delete, Insert
 from tracker.times import Instant, instant, later
 
