@@ -170,6 +170,9 @@ class OutboundEvents:
         """Args: base_url: how people reach this server."""
         self._subscriptions, self._base_url = subscriptions, base_url
 
+    def concerns(self, facts: Facts) -> bool:
+        return self._subscriptions.may_want()
+
     async def read(self, store: Store, facts: Facts) -> Sequence[Planned]:
         known = await self._subscriptions.known()
         if not known.types:

@@ -74,6 +74,11 @@ class Subscriptions:
         self._known: Known | None = None
         self._asked = 0.0
 
+    def may_want(self) -> bool:
+        """Whether somebody wants an event, or has to be asked anew."""
+        known = self._known
+        return known is None or bool(known.types) or self._ticks() - self._asked > FRESH_SECONDS
+
     async def known(self) -> Known:
         """Return the subscriptions as they were a second ago at the most."""
         now = self._ticks()

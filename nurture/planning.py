@@ -25,8 +25,11 @@ class Drips:
         """Args: pace: how many times as fast the delays of sequences pass, in a demo."""
         self._outbox, self._pace = outbox, pace
 
+    def concerns(self, facts: Facts) -> bool:
+        return bool(facts.created or facts.stage_changes or facts.settled or facts.ended)
+
     async def read(self, store: Store, facts: Facts) -> Standing:
-        if facts.created or not (facts.enters_stage or facts.settled or facts.ended):
+        if facts.created:
             return Standing()
         (enrolment,) = await store.get(Kind.ENROLMENTS, facts.lead_id)
         if enrolment is None or enrolment.body["message_id"] is None:

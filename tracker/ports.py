@@ -77,8 +77,12 @@ class Facts(Struct, frozen=True):
 class Reactor(Protocol):
     """What another room adds to the tracker's commit: a reading and a pure decision, as in every use case."""
 
+    def concerns(self, facts: Facts) -> bool:
+        """Whether this room may have something to add. Asked for every login, so it must cost next to nothing."""
+        ...
+
     async def read(self, store: Store, facts: Facts) -> Any:
-        """Fetch what `decide` needs; nothing at all when the facts do not concern this room."""
+        """Fetch what `decide` needs."""
         ...
 
     def decide(self, facts: Facts, known: Any) -> Iterable[Change]:

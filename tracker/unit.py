@@ -65,5 +65,6 @@ async def whole(store: Store, decision: Decision[Any], reactors: Sequence[Reacto
     changes = list(decision.changes)
     for facts in decision.facts:
         for reactor in reactors:
-            changes.extend(reactor.decide(facts, await reactor.read(store, facts)))
+            if reactor.concerns(facts):
+                changes.extend(reactor.decide(facts, await reactor.read(store, facts)))
     return changes

@@ -182,6 +182,9 @@ async def test_a_failure_is_told_to_the_other_rooms(
     heard: list[Failure] = []
 
     class Ear:
+        def concerns(self, facts):
+            return True
+
         async def read(self, store: Store, facts):
             heard.extend(facts.failures)
 

@@ -45,9 +45,9 @@ MUTATED = "LEADLINE_MUTATED" in os.environ
 PHASES = tuple(p for p in Phase if not (MUTATED and p in {Phase.shrink, Phase.explain}))
 
 
-def examples(most: int = 5000) -> settings:
-    """At least a hundred examples, as many as the profile asks for if that is more. Args: most: for slow tests."""
-    return settings(max_examples=min(most, max(100, settings.default.max_examples)), phases=PHASES)
+def examples(*, least: int = 100, most: int = 5000) -> settings:
+    """As many examples as the profile asks for. Args: least: at least so many. most: for slow tests."""
+    return settings(max_examples=min(most, max(least, settings.default.max_examples)), phases=PHASES)
 
 
 _marks = itertools.count()

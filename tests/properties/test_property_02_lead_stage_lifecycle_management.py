@@ -9,7 +9,14 @@ from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from tests.conftest import Opener
 from tests.properties.rig import World, check, examples, happening, login, mark
@@ -80,7 +87,7 @@ class Union:
 
 
 kinds = st.sampled_from([EventType(name) for name in WORTH if name != "login"])
-numbers = st.integers(0, 1000)
+numbers = st.integers(0, 11)
 
 
 class Lifecycle(RuleBasedStateMachine):
@@ -95,6 +102,16 @@ class Lifecycle(RuleBasedStateMachine):
         self.alive: list[Life] = []
         self.unions: list[Union] = []
         self.run(self.begin())
+
+    @initialize(clicks=st.lists(st.sampled_from([0, 2, 4, 5]), min_size=2, max_size=3), merged=st.booleans())
+    def they_come(self, clicks: list[int], merged: bool) -> None:
+        """Leads that have got some way already. Args: merged: and two of them are one."""
+        for count in clicks:
+            self.a_lead_comes_by_a_login()
+            for _ in range(count):
+                self.something_happens(len(self.alive) - 1, EventType.EMAIL_CLICK, machine=False)
+        if merged:
+            self.two_are_one(0, 1)
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         return self.runner.run(work)
@@ -121,13 +138,14 @@ class Lifecycle(RuleBasedStateMachine):
     def one(self, number: int) -> Life:
         return self.alive[number % len(self.alive)]
 
+    @precondition(lambda self: len(self.alive) < 2)
     @rule()
     def a_lead_comes_by_a_login(self) -> None:
         life = Life(self.name())
         self.alive.append(life)
         self.run(self.log_in(life))
 
-    @precondition(lambda self: len(self.alive) < 4)
+    @precondition(lambda self: len(self.alive) < 2)
     @rule()
     def a_lead_is_made_by_hand(self) -> None:
         life = Life(self.name())
@@ -207,9 +225,16 @@ class Lifecycle(RuleBasedStateMachine):
             life.stage = before
 
     @precondition(lambda self: any(life.ledger() for life in self.alive))
-    @rule(number=numbers, which=numbers)
-    def somebody_reclassifies_it(self, number: int, which: int) -> None:
+    @rule(number=numbers, which=numbers, times=st.integers(1, 3), reverted=st.booleans())
+    def somebody_reclassifies_it(self, number: int, which: int, times: int, reverted: bool) -> None:
+        """And thinks better of it, once or twice. Args: reverted: what the event did is taken back before."""
         life = self.one(number)
+        if reverted:
+            self.somebody_reverts_it(number, absorbed=True)
+        for _ in range(times):
+            self.reclassified(life, which)
+
+    def reclassified(self, life: Life, which: int) -> None:
         ledger = life.ledger()
         if ledger:
             key = sorted(ledger)[which % len(ledger)]
@@ -271,14 +296,13 @@ class Lifecycle(RuleBasedStateMachine):
             except Refused as refused:
                 assert "held by" in str(refused), refused
 
-    @rule()
-    def the_server_starts_anew(self) -> None:
-        self.run(self.world.restart())
-        self.twin = self.world.twin()
-
-    @rule(seconds=st.sampled_from([0.001, 1, 100_000]))
-    def time_passes(self, seconds: float) -> None:
+    @rule(seconds=st.sampled_from([0, 0.001, 100_000]), anew=st.booleans())
+    def time_passes(self, seconds: float, anew: bool) -> None:
+        """Args: anew: the server starts again meanwhile."""
         self.world.clock.forward(seconds=seconds)
+        if anew:
+            self.run(self.world.restart())
+            self.twin = self.world.twin()
 
     @precondition(lambda self: self.alive)
     @rule(number=numbers, data=st.data())
@@ -343,5 +367,5 @@ def test_lead_stage_lifecycle_management(sqlite_path: Path, opener: Opener) -> N
     the audit trail is one connected path from `User` to the stage, no entry of it ever goes, at most one handoff is
     open and at most one step is planned.
     """
-    steps = settings(examples(400), stateful_step_count=25)
+    steps = settings(examples(most=400), stateful_step_count=25)
     run_state_machine_as_test(lambda: Lifecycle(opener), settings=steps)  # type: ignore[no-untyped-call]

@@ -100,7 +100,7 @@ def run_of(name: str, rendering: Rendering, read: Sequence[Any], body: Any, post
 
 
 @under_node
-@examples(1000)
+@examples(most=1000)
 @given(
     pages=st.lists(records, min_size=1, max_size=3),
     rendering=renderings,

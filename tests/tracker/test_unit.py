@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from tests.strategies import NOON
 from tracker import unit
@@ -101,11 +102,21 @@ async def test_the_answer_is_kept_in_the_same_commit(store: Store) -> None:
 class Echo:
     """A reactor of another room: writes one document with what it read."""
 
+    def concerns(self, facts: Facts) -> bool:
+        return facts.lead_id != "of nobody's concern"
+
     async def read(self, store: Store, facts: Facts) -> Any:
         return await store.get(Kind.PRODUCTS, "n")
 
     def decide(self, facts: Facts, known: Any) -> Iterable[Change]:
         yield Insert(Kind.ENROLMENTS, facts.lead_id, {"saw": [d and d.body["n"] for d in known]})
+
+
+async def test_what_does_not_concern_a_room_costs_it_nothing(store: Store) -> None:
+    """A reactor that says so is neither given a reading nor asked for changes."""
+    facts = structs.replace(FACTS, lead_id="of nobody's concern")
+    await run(store, reader(store), lambda found: Decision(0, add_one(found).changes, [facts]), reactors=[Echo()])
+    assert await store.get(Kind.ENROLMENTS, facts.lead_id) == [None]
 
 
 async def test_reactors_join_the_commit(store: Store) -> None:
