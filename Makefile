@@ -126,6 +126,10 @@ test-peers: $(DEV) debian ## Run the tests against real peers (n8n, Rasa, ...)
 		echo "tests/peers has no tests yet: nothing was run."; \
 	fi
 
+.PHONY: mutations
+mutations: $(DEV) ## See the property tests catch faults put into the code: make mutations ARGS="2 5"
+	@$(BIN)/python -m tests.properties.mutate $(ARGS)
+
 .PHONY: check
 check: $(DEV) ## Lint, formatting, types and import rules
 	@failed=; for step in "ruff check ." "ruff format --check ." "mypy $(ROOMS) tests" "lint-imports --no-logo"; do \

@@ -13,7 +13,7 @@ from tracker.lead import Lead
 from tracker.person import Person
 from tracker.product import ProductConfig
 from tracker.stages import Stage
-from tracker.times import Instant, instant
+from tracker.times import Instant, instant, later, moment
 
 WINDOW = timedelta(hours=24)
 """How long after a person's last message WhatsApp takes free text."""
@@ -63,6 +63,11 @@ def decide(
     for name, condition, wanted in _asked(message, config):
         if failed(name, told(condition), _not_as(wanted, met=holds(condition, lead, person, now=now))):
             return Verdict("skip", tuple(checks))
+    until = _capped(message, person, config, now)
+    if until is not None and config is not None and (cap := config.frequency_cap):
+        allowed = f"{cap.messages} within {cap.hours:g} h"
+        checks.append(Check(check="frequency_cap", input=allowed, outcome=f"held: until {until}"))
+        return Verdict("hold", tuple(checks), address, until)
     quiet = config.quiet_hours if config and message.category is Category.NURTURE else None
     if quiet is not None and (until := quiet_until(quiet, person.time_zone, now)):
         window = f"{quiet.start} to {quiet.end} {person.time_zone or quiet.time_zone or 'UTC'}"
@@ -89,6 +94,15 @@ def _asked(message: Message, config: ProductConfig | None) -> Iterator[tuple[str
     sequence = config.sequence(Stage(message.stage or ""))
     if sequence is not None and sequence.goal is not None:
         yield "goal", sequence.goal, False
+
+
+def _capped(message: Message, person: Person, config: ProductConfig | None, now: datetime) -> Instant | None:
+    """Return until when the person has had enough; None when another message may go, or this one was counted before."""
+    cap = config.frequency_cap if config else None
+    if cap is None or message.category is not Category.NURTURE or message.attempts:
+        return None
+    recent = [at for at in person.nurtured if at > later(now, hours=-cap.hours)]
+    return later(moment(recent[-cap.messages]), hours=cap.hours) if len(recent) >= cap.messages else None
 
 
 def _not_as(wanted: bool, *, met: bool) -> str | None:

@@ -13,7 +13,7 @@ from channels.context import context_of
 from channels.deciding import Verdict, decide
 from channels.email import CONNECTIONS
 from channels.links import Tracked, track
-from channels.messages import PRIORITY, Check, Message, write
+from channels.messages import PRIORITY, Category, Check, Message, write
 from channels.rendering import Content, Rendered, Unrenderable, as_html, render
 from channels.sending import Outgoing, Sender
 from channels.settling import Settling, current_message
@@ -179,11 +179,11 @@ class Delivery:
             links=tracked.links,
             said=tracked.content.text if message.channel is Channel.CHATBOT and message.template_id else None,
         )
-        await self._store.commit(
-            write(found, sending),
-            Expect(Kind.PERSONS, loaded.person_id, loaded.person_version),
-            Expect(Kind.LEADS, loaded.id, loaded.version),
-        )
+        guard: Change = Expect(Kind.PERSONS, loaded.person_id, loaded.person_version)
+        if message.category is Category.NURTURE and not message.attempts:  # counted here, so that no two pass one cap
+            person = loaded.person.sent_nurture(instant(now))
+            guard = Replace(Kind.PERSONS, loaded.person_id, loaded.person_version, person.body())
+        await self._store.commit(write(found, sending), guard, Expect(Kind.LEADS, loaded.id, loaded.version))
         sender = loaded.config.config.sender
         outgoing = Outgoing(
             message_id=found.id,

@@ -13,7 +13,7 @@ from tracker.errors import Refused
 from tracker.handoff import Handoff, HandoffStatus, led, outdone, revived
 from tracker.lead import Lead, StageChange, dated, words
 from tracker.model import Document
-from tracker.person import Consent, Person
+from tracker.person import MOST_REMEMBERED, Consent, Person
 from tracker.scoring import faded, rounded
 from tracker.search_words import reworded
 from tracker.stages import ORDER, path
@@ -262,6 +262,7 @@ def joined(survivor: Person, absorbed: Person, absorbed_id: str, *, at: Instant)
         email_consent=stricter(strong.email_consent, weak.email_consent),
         whatsapp_consent=stricter(strong.whatsapp_consent, weak.whatsapp_consent),
         whatsapp_seen_at=max(survivor.whatsapp_seen_at or "", absorbed.whatsapp_seen_at or "") or None,
+        nurtured=tuple(sorted((*survivor.nurtured, *absorbed.nurtured)))[-MOST_REMEMBERED:],
         leads={**absorbed.leads, **survivor.leads},
         absorbed=(*survivor.absorbed, absorbed_id, *absorbed.absorbed),
         updated_at=at,

@@ -10,6 +10,10 @@ SuppressionScope = Literal["nurture", "all"]
 ConsentStatus = Literal["granted", "denied", "unknown"]
 
 
+MOST_REMEMBERED = 1000
+"""Sends that a person remembers: as many as a frequency cap may allow."""
+
+
 class Consent(Document, frozen=True, kw_only=True):
     """What a person allows on one channel, and where that is known from."""
 
@@ -54,12 +58,17 @@ class Person(Document, frozen=True, kw_only=True):
     """The lead that a message on WhatsApp was last about; what the person writes there is an answer to it."""
     leads: dict[str, str] = {}
     """Product id → lead id. A person has one lead in a product because this document has one version at a time."""
+    nurtured: tuple[Instant, ...] = ()
+    """When the last messages of sequences went out, whatever the product: what frequency caps count."""
     absorbed: tuple[str, ...] = ()
     """Persons that turned out to be this one."""
     merged_into: str | None = None
     """The person that this one turned out to be."""
     created_at: Instant
     updated_at: Instant
+
+    def sent_nurture(self, at: Instant) -> "Person":
+        return self.but(nurtured=(*self.nurtured, at)[-MOST_REMEMBERED:])
 
     def with_lead(self, product_id: str, lead_id: str) -> "Person":
         return self.but(leads={**self.leads, product_id: lead_id})

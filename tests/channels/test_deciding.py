@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from channels.deciding import Verdict, decide
-from channels.messages import Category, Message, planned
+from channels.messages import Attempt, Category, Message, planned
 from tests.fakes import Clock
 from tracker.events import Channel
 from tracker.lead import Lead
@@ -283,3 +283,22 @@ def test_a_product_may_ask_before_it_mails() -> None:
     assert of_step(config, category=Category.REPLY).outcome == "send"
     granted = person(email_consent=Consent(status="granted"))
     assert decide(message(), _lead, granted, open_channels=ALL, now=Clock()(), config=config).outcome == "send"
+
+
+def test_a_frequency_cap_counts_a_persons_mail_of_every_product() -> None:
+    """Enough is enough, whichever product sent it; the next goes when the oldest is past; a retry counts once."""
+    config = product(frequency_cap={"messages": 2, "hours": 24})
+    now = Clock()()
+    sent = tuple(later(now, hours=-ago) for ago in (30, 20, 5))
+    asked = message(step=0)
+
+    def judge(sent: tuple[Instant, ...], one: Message = asked) -> Verdict:
+        return decide(one, _lead, person(nurtured=sent), open_channels=ALL, now=now, config=config)
+
+    held = judge(sent)
+    assert (held.outcome, held.until) == ("hold", later(now, hours=4))
+    assert lines(held)[-1] == ("frequency_cap", f"held: until {held.until}")
+    assert judge(sent[:2]).outcome == "send"
+    tried = asked.but(attempts=(Attempt(at=AT, outcome="retry"),))
+    assert judge(sent, tried).outcome == "send"
+    assert judge(sent, message(category=Category.TRANSACTIONAL)).outcome == "send"

@@ -609,3 +609,26 @@ async def test_deliver_says_when_somebody_else_was_faster(rig: Rig, clock: Clock
     with pytest.raises(Conflict):
         await rig.delivery.deliver(found)
     assert sender.given == []
+
+
+async def test_two_products_share_one_frequency_cap(store: Store, clock: Clock):
+    """One mail a day, whoever writes: of two due at once one waits, with two processes at work too."""
+    senders = {Channel.EMAIL: ScriptedSender()}
+    rigs = [Rig(store, clock, senders), Rig(store, clock, senders)]
+    cap = {"frequency_cap": {"messages": 1, "hours": 24}}
+    for product_id in ("flow", "grid"):
+        await rigs[0].furnish({"User": [step("welcome", 1)]}, product_id, **cap)
+        lead_id = await rigs[0].login(product_id=product_id)
+    person_id = (await rigs[0].recorder.load(lead_id)).person_id
+    clock.forward(hours=1)
+    await asyncio.gather(*(rig.quiet() for rig in rigs))
+    assert len(senders[Channel.EMAIL].given) == 1
+    held = [m for lead in (await rigs[0].recorder.load(lead_id)).person.leads.values()
+            for m in (await rigs[0].messages(lead)).values() if m.status is State.HELD]  # fmt: skip
+    assert [(m.due_at, m.decision[-1].check) for m in held] == [(later(clock(), hours=24), "frequency_cap")]
+    clock.forward(hours=24)
+    await rigs[1].quiet()
+    assert len(senders[Channel.EMAIL].given) == 2
+    (person,) = await store.get(Kind.PERSONS, person_id)
+    assert person is not None
+    assert len(person.body["nurtured"]) == 2

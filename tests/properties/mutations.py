@@ -206,7 +206,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         9,
         "all products share their counts",
-        "tracker/ledger.py",
+        "tracker/counting.py",
         'id = f"{day}:{product_id}:{metric}:',
         'id = f"{day}:{metric}:',
     ),

@@ -1,9 +1,11 @@
 """Leads that live through everything at once, against a model of a few lines."""
 
 import asyncio
+import contextlib
 import itertools
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from tracker.errors import NotFound, Refused
 from tracker.events import Channel, EventType, Happening
 from tracker.merges import Done
 from tracker.stages import IllegalTransition, Stage
-from tracker.store.schema import AUDIT_BY_LEAD, Kind
+from tracker.store.schema import AUDIT_BY_LEAD
 
 USER, ENGAGED, QUALIFIED, CUSTOMER = ORDER = list(Stage)
 ENGAGED_AT, QUALIFIED_AT = 20, 40
@@ -37,7 +39,7 @@ SEQUENCES = [
 
 @dataclass
 class Life:
-    """A lead as it should be. Attributes: events: what is in its own ledger. absorbed: leads whose ledgers count too."""
+    """A lead as it should be. Attributes: events: in its own ledger. absorbed: leads whose ledgers count, too."""
 
     user: str
     stage: Stage = USER
@@ -57,7 +59,7 @@ class Life:
         """Go there, forward one step at a time."""
         here, there = ORDER.index(self.stage), ORDER.index(stage)
         stages = ORDER[here : there + 1] if there > here else [self.stage, stage]
-        self.trail += zip(stages, stages[1:], strict=False)
+        self.trail += itertools.pairwise(stages)
         self.stage = stage
 
     def counts(self, it: Happening) -> None:
@@ -85,6 +87,8 @@ class Union:
     before: Stage
     lifted: Stage
 
+
+Work = Callable[[], Coroutine[Any, Any, Any]]
 
 kinds = st.sampled_from([EventType(name) for name in WORTH if name != "login"])
 numbers = st.integers(0, 11)
@@ -225,14 +229,19 @@ class Lifecycle(RuleBasedStateMachine):
             life.stage = before
 
     @precondition(lambda self: any(life.ledger() for life in self.alive))
-    @rule(number=numbers, which=numbers, times=st.integers(1, 3), reverted=st.booleans())
-    def somebody_reclassifies_it(self, number: int, which: int, times: int, reverted: bool) -> None:
-        """And thinks better of it, once or twice. Args: reverted: what the event did is taken back before."""
+    @rule(number=numbers, which=numbers, times=st.integers(1, 3), reverted=st.booleans(), parted=st.booleans())
+    def somebody_reclassifies_it(self, number: int, which: int, times: int, reverted: bool, parted: bool) -> None:
+        """And thinks better of it, once or twice.
+
+        Args: reverted: what the event did is taken back before. parted: a merge is undone afterwards.
+        """
         life = self.one(number)
         if reverted:
             self.somebody_reverts_it(number, absorbed=True)
         for _ in range(times):
             self.reclassified(life, which)
+        if parted and self.unions:
+            self.they_are_two_after_all(number)
 
     def reclassified(self, life: Life, which: int) -> None:
         ledger = life.ledger()
@@ -291,10 +300,8 @@ class Lifecycle(RuleBasedStateMachine):
     def a_salesperson_acts(self, number: int, verb: str, by: str) -> None:
         handoff_id = self.run(self.world.recorder.load(self.one(number).id)).lead.handoff_id
         if handoff_id is not None:
-            try:
+            with contextlib.suppress(Refused):  # somebody else holds it
                 self.run(getattr(self.world.handoffs, verb)(handoff_id, by))
-            except Refused as refused:
-                assert "held by" in str(refused), refused
 
     @rule(seconds=st.sampled_from([0, 0.001, 100_000]), anew=st.booleans())
     def time_passes(self, seconds: float, anew: bool) -> None:
@@ -313,9 +320,9 @@ class Lifecycle(RuleBasedStateMachine):
         news += news[: data.draw(st.integers(0, 2), "told again")]
         moves = data.draw(st.lists(st.sampled_from(ORDER), max_size=2), "moves")
         reverts = data.draw(st.integers(0, 1), "reverts")
-        work: list[Any] = [next(servers).event(life.id, it) for it in news]
-        work += [next(servers).move(life.id, to, actor="tom", reason="at once") for to in moves]
-        work += [next(servers).revert(life.id, actor="tom", reason="at once") for _ in range(reverts)]
+        work: list[Work] = [partial(next(servers).event, life.id, it) for it in news]
+        work += [partial(next(servers).move, life.id, to, actor="tom", reason="at once") for to in moves]
+        work += [partial(next(servers).revert, life.id, actor="tom", reason="at once") for _ in range(reverts)]
         order = data.draw(st.permutations(range(len(work))), "order")
         made = self.run(_gathered([work[n] for n in order]))
         results = dict(zip(order, made, strict=True))
@@ -350,8 +357,8 @@ class Lifecycle(RuleBasedStateMachine):
                 assert (await self.world.recorder.load(other.id)).id == life.id
 
 
-async def _gathered(work: Sequence[Any]) -> list[Any]:
-    made = await asyncio.gather(*work, return_exceptions=True)
+async def _gathered(work: Sequence[Work]) -> list[Any]:
+    made = await asyncio.gather(*(one() for one in work), return_exceptions=True)
     for result in made:
         if isinstance(result, Exception) and not isinstance(result, IllegalTransition | NotFound):
             raise result
@@ -366,6 +373,11 @@ def test_lead_stage_lifecycle_management(sqlite_path: Path, opener: Opener) -> N
     their undoing, salespeople, restarts, writers at the same moment), the stage and the score are those of a model,
     the audit trail is one connected path from `User` to the stage, no entry of it ever goes, at most one handoff is
     open and at most one step is planned.
+
+    Seen to catch: a stage that may be skipped, changes of one millisecond that lose their order, a reclassification
+    that takes a lead back without a word or that cannot be kept the second time, a repeat that is refused and a revert
+    that looks into the wrong history after a merge, two open handoffs of one lead, an undone merge that leaves no entry
+    or forgets what happened to the other ledger, a step of an earlier stage that stays planned.
     """
-    steps = settings(examples(most=400), stateful_step_count=25)
-    run_state_machine_as_test(lambda: Lifecycle(opener), settings=steps)  # type: ignore[no-untyped-call]
+    steps = settings(examples(most=400), stateful_step_count=20)
+    run_state_machine_as_test(lambda: Lifecycle(opener), settings=steps)  # type: ignore[arg-type]

@@ -31,7 +31,11 @@ products = st.builds(
         "nurturing_sequences": [{"stage": stage, "messages": messages} for stage, messages in sequences.items()],
         "nurture_after_hours": hours,
         "engaged_threshold": ENGAGED_AT,
-        "scoring_rules": {"login_points": POINTS, "email_click_points": POINTS, "qualification_threshold": QUALIFIED_AT},
+        "scoring_rules": {
+            "login_points": POINTS,
+            "email_click_points": POINTS,
+            "qualification_threshold": QUALIFIED_AT,
+        },
         "conversion_goals": ["paid"],
     },
     sequences,
@@ -89,6 +93,8 @@ async def test_product_specific_workflow_routing(world: World, configs: list[Any
     A lead that enters a stage gets exactly the first step of that stage's sequence in its own product: on the step's
     channel, with the product's template, when its delay is over; the step before it is cancelled. A product without a
     sequence for the stage plans nothing, nor does one whose lead comes from a login older than `nurture_after_hours`.
+
+    Seen to catch: old logins that are greeted, a channel that is not the step's, the sequence of another stage.
     """
     its = mark()
     ids = [f"{its}-{number}" for number in range(len(configs))]

@@ -52,7 +52,9 @@ def histories(draw: st.DrawFn) -> list[It]:
     for number, minutes in enumerate(moments):
         user, product = draw(st.sampled_from(USERS)), draw(st.sampled_from(PRODUCTS))
         if draw(st.booleans()):
-            told = {name: draw(words) for name in ("name", "job_title", "organization_name", "trial_status")}
+            told: dict[str, Any] = {
+                name: draw(words) for name in ("name", "job_title", "organization_name", "trial_status")
+            }
             told |= {"feature_usage": draw(st.lists(words, min_size=1, max_size=2)), "organization_id": draw(words)}
             record = login(f"l{number}", user, minutes_ago=minutes, product_id=product, **told)
             history.append(It(user, product, record))
@@ -186,6 +188,9 @@ async def test_data_independence_and_consistency(world: World, history: list[It]
     However the same history comes in (in any order and any batches, repeated, to one server or two over one store,
     with servers that forget in between, into leads made by a login or by hand), the same is known in the end. A lead
     changes only by what happens to it; leads of one human have the person in common, who is one person.
+
+    Seen to catch: an old login that comes late and moves the lead to its old organization, a batch of which the last
+    record wins instead of the newest, a last reply and a last login that are those which came last.
     """
     its = mark()
     plain, other = Way(world, f"{its}a"), Way(world, f"{its}b")

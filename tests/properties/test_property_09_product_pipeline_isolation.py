@@ -1,5 +1,6 @@
 """Two products and people who use both: what happens in one is nothing to the other."""
 
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import Opener
 from tests.properties.rig import World, examples, happening, login, mark
-from tracker.errors import LeadlineError, NotFound, Refused
+from tracker.errors import NotFound, Refused
 from tracker.events import Channel, EventType
 from tracker.person import Person
 from tracker.stages import ORDER, IllegalTransition
@@ -149,16 +150,17 @@ async def test_product_pipeline_isolation(world: World, history: list[tuple[str,
     Whatever happens in one product (logins, events, stages by hand, handoffs, other configurations, rollouts) leaves
     every document of the other one as it was: leads, scores, stages, histories, enrolments, messages, configuration
     and counts. The person is the same in both: consent and suppressions from one hold in the other.
+
+    Seen to catch: a login that counts on any lead of the person, products that share their counts, an opt-out that is
+    forgotten.
     """
     pair = Pair(world, mark())
     await pair.furnish()
     here, there = pair.ids[which], pair.ids[1 - which]
     before = await pair.all_of(there)
     for deed, user, how in history:
-        try:
+        with contextlib.suppress(IllegalTransition, NotFound, Refused):
             await pair.do(here, deed, user, how)
-        except (IllegalTransition, NotFound, Refused) as error:
-            assert isinstance(error, LeadlineError)
         assert await pair.all_of(there) == before, deed
         if deed == "event":
             await is_shared(pair, here, there, user, *how)

@@ -120,6 +120,9 @@ def test_crm_read_only_integrity(
     Whatever the CRM holds and whatever goes wrong on either side, the workflows ask it with GET alone and send it
     nothing, so its records are afterwards what they were before; every write goes to this server. What they need the
     CRM's credential for is reading, and no other node has it.
+
+    Seen to catch: a poll that asks by POST, dead letters that go back to the CRM, and (with the test below) a lint that
+    lets a PATCH pass.
     """
     crm = ReadOnlyCrm(pages, rendering.mapping)
     read = crm.answers()
