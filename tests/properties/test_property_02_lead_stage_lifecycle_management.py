@@ -240,11 +240,13 @@ class Lifecycle(RuleBasedStateMachine):
             self.somebody_reverts_it(number, absorbed=True)
         for _ in range(times):
             self.reclassified(life, which)
-        if parted and self.unions:
-            self.they_are_two_after_all(number)
+        own = [n for n, union in enumerate(self.unions) if union.survivor is life]
+        if parted and own:
+            self.they_are_two_after_all(own[-1])
 
     def reclassified(self, life: Life, which: int) -> None:
-        ledger = life.ledger()
+        """Args: which: event; an odd number means one of the lead that was absorbed last."""
+        ledger = life.absorbed[-1].ledger() if which % 2 and life.absorbed else life.ledger()
         if ledger:
             key = sorted(ledger)[which % len(ledger)]
             flipped = self.flip(life, key)

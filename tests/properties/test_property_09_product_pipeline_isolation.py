@@ -158,6 +158,8 @@ async def test_product_pipeline_isolation(world: World, history: list[tuple[str,
     await pair.furnish()
     here, there = pair.ids[which], pair.ids[1 - which]
     before = await pair.all_of(there)
+    counts = [d.body["value"] for d in before if d and d.body.get("metric") == "events.login"]
+    assert sum(counts) == USERS, "each product has its own counts"
     for deed, user, how in history:
         with contextlib.suppress(IllegalTransition, NotFound, Refused):
             await pair.do(here, deed, user, how)
