@@ -48,20 +48,23 @@ class Merges:
             sides = [await self._side(one), await self._side(other)]
             demand_mergeable(*sides)
             survivor, absorbed = older(sides[0], sides[1])
-            configs = {}
-            for product_id, (_, lead) in {**absorbed.leads, **survivor.leads}.items():
-                config = await self._recorder.catalog.version(product_id, lead.config_number)
-                assert config is not None, "a lead has a configuration"
-                configs[product_id] = config.config
+            configs = {p: await self._config(lead) for p, (_, lead) in {**absorbed.leads, **survivor.leads}.items()}
+            ledgers = {
+                p: await self._ledger(survivor.leads[p], absorbed.leads[p])
+                for p in survivor.leads.keys() & absorbed.leads.keys()
+                if fades(configs[p]) or fades(await self._config(absorbed.leads[p][1]))
+            }
             held = [lead.handoff_id for side in sides for _, lead in side.leads.values() if lead.handoff_id]
             handoffs = {d.id: d for d in await self._store.get(Kind.HANDOFFS, *held) if d}
-            return _ToMerge(survivor, absorbed, configs, handoffs)
+            return _ToMerge(survivor, absorbed, configs, ledgers, handoffs)
 
         def decide(known: "_ToMerge") -> Decision[Done]:
-            survivor, absorbed, configs, handoffs = known
+            survivor, absorbed, configs, ledgers, handoffs = known
             now = self._recorder.clock()
-            half_lives = {p: config.scoring_rules.half_life_days for p, config in configs.items()}
-            made = merged(survivor, absorbed, id, half_lives=half_lives, handoffs=handoffs, by=by, at=instant(now))
+            rules = {p: config.scoring_rules for p, config in configs.items()}
+            made = merged(
+                survivor, absorbed, id, rules=rules, ledgers=ledgers, handoffs=handoffs, by=by, at=instant(now)
+            )
             subject = f"{absorbed.found.id} into {survivor.found.id}"
             facts = [
                 Facts(lead_id=lead_id, lead=lead, person=made.person, config=configs[lead.product_id], now=now,
@@ -83,6 +86,15 @@ class Merges:
         """Merge two persons who share an address, and return which lead each absorbed lead is by now."""
         done = await self.merge(one, other, by="leadline")
         return {pair.absorbed: pair.survivor for pair in done.merge.leads}
+
+    async def _config(self, lead: Lead) -> ProductConfig:
+        config = await self._recorder.catalog.version(lead.product_id, lead.config_number)
+        assert config is not None, "a lead has a configuration"
+        return config.config
+
+    async def _ledger(self, *leads: tuple[Document, Lead]) -> list[Event]:
+        ids = [id for found, lead in leads for id in (found.id, *lead.absorbed)]
+        return [Event.read(d.body) async for d in of_lead(self._store, EVENTS_BY_LEAD, ids)]
 
     async def _side(self, person_id: str) -> Side:
         found = (await followed(self._store, [person_id])).get(person_id)
@@ -192,18 +204,18 @@ class Merges:
         ]
         return {d.id: d for d in await self._store.get(Kind.HANDOFFS, *dict.fromkeys(ids)) if d}
 
-    async def _config(self, lead: Lead) -> ProductConfig:
-        config = await self._recorder.catalog.version(lead.product_id, lead.config_number)
-        assert config is not None, "a lead has a configuration"
-        return config.config
+
+def fades(config: ProductConfig) -> bool:
+    return config.scoring_rules.half_life_days is not None
 
 
 class _ToMerge(NamedTuple):
-    """Attributes: handoffs: of both, that are not resolved, by id."""
+    """Attributes: ledgers: of both leads of a product in which points fade. handoffs: of both, not resolved, by id."""
 
     survivor: Side
     absorbed: Side
     configs: dict[str, ProductConfig]
+    ledgers: dict[str, list[Event]]
     handoffs: dict[str, Document]
 
 

@@ -4,17 +4,19 @@ The ledgers stay where they are, each on its own lead: whoever reads the survivo
 leads with it, and its score is their sum.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
 
 from tracker.errors import Refused
+from tracker.events import Event
 from tracker.handoff import Handoff, HandoffStatus, led, outdone, revived
 from tracker.lead import Lead, StageChange, dated, words
 from tracker.model import Document
 from tracker.person import MOST_REMEMBERED, Consent, Person
-from tracker.scoring import faded, rounded
+from tracker.product import ScoringRules
+from tracker.scoring import summed
 from tracker.search_words import reworded
 from tracker.stages import ORDER, path
 from tracker.store.port import Change, Insert, Replace
@@ -86,14 +88,16 @@ def merged(
     absorbed: Side,
     id: str,
     *,
-    half_lives: Mapping[str, float | None],
+    rules: Mapping[str, ScoringRules],
+    ledgers: Mapping[str, Sequence[Event]],
     handoffs: Mapping[str, Stored],
     by: str,
     at: Instant,
 ) -> Merged:
     """Decide on a merge.
 
-    Args: id: of the merge. half_lives: of points, by product that both have a lead in. handoffs: that are not resolved.
+    Args: id: of the merge. rules: of the survivor's leads, by product. ledgers: of both leads, by product, where points
+        fade and sums of two moments cannot be added. handoffs: that are not resolved.
     """
     person = joined(survivor.person, absorbed.person, absorbed.found.id, at=at)
     changes: list[Change] = [
@@ -110,7 +114,9 @@ def merged(
         if product_id not in survivor.leads:
             continue
         kept, before = survivor.leads[product_id]
-        after = added(before, lead, found.id, half_life_days=half_lives[product_id], at=at)
+        after = added(before, lead, found.id, at=at)
+        if product_id in ledgers:
+            after = summed(after, ledgers[product_id], rules[product_id])
         steps = [
             StageChange(lead_id=kept.id, before=a, to=b, at=at, actor=by, reason="merged with another lead")
             for a, b in path(before.stage, after.stage)
@@ -293,20 +299,13 @@ def kept_since(before: Person, now: Person, since: Instant) -> Person:
     return person
 
 
-def added(lead: Lead, other: Lead, other_id: str, *, half_life_days: float | None, at: Instant) -> Lead:
+def added(lead: Lead, other: Lead, other_id: str, *, at: Instant) -> Lead:
     """Return the survivor's lead with what happened on another lead of the same person and product."""
     days = {
         day: lead.login_days.get(day, 0) + other.login_days.get(day, 0) for day in {*lead.login_days, *other.login_days}
     }
-    newest, total = lead.scored_at, lead.faded
-    if half_life_days is not None and other.scored_at is not None:
-        newest = max(lead.scored_at or other.scored_at, other.scored_at)
-        total = faded(lead.faded, half_life_days, since=lead.scored_at or newest, until=newest)
-        total += faded(other.faded, half_life_days, since=other.scored_at, until=newest)
     return lead.but(
-        score=lead.score + other.score if half_life_days is None else rounded(total),
-        faded=total,
-        scored_at=newest,
+        score=lead.score + other.score,
         capped={key: lead.capped.get(key, 0) + other.capped.get(key, 0) for key in {*lead.capped, *other.capped}},
         stage=max(lead.stage, other.stage, key=ORDER.index),
         crm_user_id=lead.crm_user_id or other.crm_user_id,

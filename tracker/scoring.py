@@ -1,9 +1,9 @@
 """Points: what an event is worth, as integer thousandths, so that a sum does not depend on its order."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from tracker.events import EventType
+from tracker.events import Event, EventType
 from tracker.lead import Lead
 from tracker.points import thousandths
 from tracker.product import ScoringRules
@@ -92,6 +92,14 @@ def tallied(lead: Lead, event_type: EventType, impact: int, at: Instant, rules: 
     total = faded(lead.faded, rules.half_life_days, since=lead.scored_at or at, until=newest)
     total += faded(impact, rules.half_life_days, since=at, until=newest)
     return lead.but(score=rounded(total), faded=total, scored_at=newest, capped=capped)
+
+
+def summed(lead: Lead, events: Iterable[Event], rules: ScoringRules) -> Lead:
+    """Return the lead with what the events of its ledger gave, whoever's rules gave it."""
+    lead = lead.but(score=0, faded=0.0, scored_at=None, capped={})
+    for event in events:
+        lead = tallied(lead, event.event_type, event.score_impact, event.timestamp, rules)
+    return lead
 
 
 def faded(points: float, half_life_days: float, *, since: Instant, until: Instant) -> float:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from tests.e2e.client import Api, login
 
 
@@ -164,3 +166,18 @@ async def test_users_of_two_crms_with_one_address_are_a_persons_decision(api: Ap
     (item,) = (await api.get("/review?kind=identity")).body["items"]
     persons = {lead["person_id"] for lead in (await api.get("/leads")).body["items"]}
     assert set(item["input"]["persons"]) == persons
+
+
+@pytest.mark.parametrize("fading", [(True, True), (False, True), (True, False)])
+async def test_points_that_fade_are_summed_from_both_ledgers(api: Api, fading: tuple[bool, bool]) -> None:
+    """Also where the two leads entered with versions of which only one fades: the score is what the ledgers come to."""
+    days = {"a": "2026-01-01T00:00:00Z", "b": "2026-01-08T00:00:00Z"}
+    for (user, day), fades in zip(days.items(), fading, strict=True):
+        rules = {"login_points": 8, **({"half_life_days": 7} if fades else {})}
+        await api.product(scoring_rules=rules, engaged_threshold=1000)
+        await api.post("/events/logins", login(event_id=user, crm_user_id=user, occurred_at=day))
+    leads = {lead["crm_user_id"]: lead for lead in (await api.get("/leads")).body["items"]}
+    await merge(api, leads["b"]["person_id"], leads["a"]["person_id"])
+    now = (await api.get(f"/leads/{leads['a']['id']}")).body["engagement_score"]
+    told = (await api.get(f"/leads/{leads['a']['id']}/score?at={days['b']}")).body["total"]
+    assert now == told == (12 if fading[0] else 16)
