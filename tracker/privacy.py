@@ -123,7 +123,8 @@ class Privacy:
         if found is None:
             raise NotFound(f"there is no person {person_id}")
         persons = [found]
-        persons += [d for d in await self._store.get(Kind.PERSONS, *found.body["absorbed"]) if d]
+        absorbed = Person.read(found.body).absorbed
+        persons += [d for d in await self._store.get(Kind.PERSONS, *absorbed) if d]
         ids = dict.fromkeys(lead_id for person in persons for lead_id in person.body["leads"].values())
         return Whole(persons, [d for d in await self._store.get(Kind.LEADS, *ids) if d])
 

@@ -8,7 +8,7 @@ import pytest
 from tests.e2e.client import Api, login
 from tracker.privacy import BY_ID, OF_LEAD, OF_NOBODY, SEARCHED
 from tracker.store.mongo import MongoStore
-from tracker.store.port import Insert, Store
+from tracker.store.port import Insert, Replace, Store
 from tracker.store.schema import Kind
 from tracker.store.sqlite import SqliteStore
 
@@ -179,3 +179,16 @@ async def test_what_others_wrote_meanwhile_is_no_obstacle(api: Api, store: Store
     busy = False
     await task
     assert CANARY not in await dump(store)
+
+
+async def test_somebody_whom_an_earlier_version_wrote_is_told_and_erased(api: Api, store: Store) -> None:
+    """Documents from before there were merges lack their fields: that keeps nobody from what they may ask for."""
+    lead = await api.lead(email="old@acme.example")
+    since = {"absorbed", "merged_into", "nurtured", "seen", "answered", "staged_at", "capped"}
+    for kind, id in ((Kind.PERSONS, lead["person_id"]), (Kind.LEADS, lead["id"])):
+        (found,) = await store.get(kind, id)
+        assert found is not None
+        before = {name: value for name, value in found.body.items() if name not in since}
+        await store.commit(Replace(kind, id, found.version, before))
+    assert (await api.get(f"/leads/{lead['id']}/export")).body["persons"][0]["email"] == "old@acme.example"
+    assert (await api.call("DELETE", f"/leads/{lead['id']}")).body["counts"]["persons"] == 1
