@@ -15,7 +15,7 @@ from tracker.events import OURS, Channel, EventType, Happening, event_key
 from tracker.identity import Key, crm_key, email_address, email_key, phone_key, phone_number
 from tracker.lead import Lead, words
 from tracker.ledger import entries, fold
-from tracker.model import Input, Line, Name, PastTime, Slug, faults
+from tracker.model import CleanLine, CleanName, Input, Name, PastTime, Slug, cleaned, faults
 from tracker.person import Consent, ConsentStatus, CrmIdentity, Person
 from tracker.ports import Facts
 from tracker.product import ProductConfig, Versioned
@@ -41,32 +41,37 @@ def _not_ours(source: str) -> str:
 Source = Annotated[Slug, AfterValidator(_not_ours)]
 """Where an event comes from; its ids are unique there."""
 
-Email = Annotated[str, Field(max_length=320), AfterValidator(str.strip), AfterValidator(email_address)]
+Email = Annotated[str, Field(max_length=320), AfterValidator(email_address)]
 Phone = Annotated[str, Field(max_length=40), AfterValidator(phone_number)]
 
 
+Preferred = Literal[Channel.EMAIL, Channel.WHATSAPP, Channel.CHATBOT]
+Trimmed = BeforeValidator(lambda value: value.strip() if isinstance(value, str) else value)
+"""For what is no text; pydantic trims texts itself."""
+
+
 class Login(Input):
-    """One login as a CRM tells it. An id may come as a number."""
+    """One login as a CRM tells it, its texts cleaned. An id may come as a number."""
 
-    model_config = ConfigDict(coerce_numbers_to_str=True)
+    model_config = ConfigDict(coerce_numbers_to_str=True, str_strip_whitespace=True)
 
-    event_id: Name
-    crm_user_id: Name
-    organization_id: Name
+    event_id: CleanName
+    crm_user_id: CleanName
+    organization_id: CleanName
     product_id: Slug
     occurred_at: PastTime
-    organization_name: Line | None = None
+    organization_name: CleanLine | None = None
     email: Email | None = None
     phone: Phone | None = None
-    name: Line | None = None
-    job_title: Line | None = None
-    company_size: Line | None = None
-    industry: Line | None = None
-    preferred_channel: Literal[Channel.EMAIL, Channel.WHATSAPP, Channel.CHATBOT] | None = None
+    name: CleanLine | None = None
+    job_title: CleanLine | None = None
+    company_size: CleanLine | None = None
+    industry: CleanLine | None = None
+    preferred_channel: Annotated[Preferred, Trimmed] | None = None
     feature_usage: Annotated[tuple[Name, ...], BeforeValidator(_features), Field(max_length=100)] | None = None
-    trial_status: Line | None = None
+    trial_status: CleanLine | None = None
     time_zone: Zone | None = None
-    whatsapp_opt_in: bool | None = None
+    whatsapp_opt_in: Annotated[bool, Trimmed] | None = None
     source: Source = "crm"
 
     @property
@@ -84,16 +89,20 @@ class Read(Struct, frozen=True):
     faults: tuple[Fault, ...] = ()
 
 
-def read_login(record: Any, *, now: datetime) -> Read:
-    """Understand one record. A bad optional field is dropped and told; a bad required one leaves no login."""
+def read_login(record: Any, *, now: datetime, plain: bool = False) -> Read:
+    """Understand one record. A bad optional field is dropped and told; a bad required one leaves no login.
+
+    Args: plain: its texts need no cleaning (`is_plain`).
+    """
     context = {"now": now}
+    told = record if plain else cleaned(record)
     try:
-        return Read(Login.model_validate(record, context=context))
+        return Read(Login.model_validate(told, context=context))
     except ValidationError as error:
         wrong, bad = faults(error), {e["loc"][0] for e in error.errors(include_url=False) if e["loc"]}
-    if not isinstance(record, dict) or not bad.isdisjoint(REQUIRED | {"source"}):
+    if not isinstance(told, dict) or not bad.isdisjoint(REQUIRED | {"source"}):
         return Read(None, wrong)
-    return Read(Login.model_validate({k: v for k, v in record.items() if k not in bad}, context=context), wrong)
+    return Read(Login.model_validate({k: v for k, v in told.items() if k not in bad}, context=context), wrong)
 
 
 def identity_keys(login: Login) -> list[Key]:

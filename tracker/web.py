@@ -19,6 +19,7 @@ from tracker.model import Input, faults
 from tracker.store.port import Cursor, Duplicate, Page, Store
 from tracker.store.schema import Kind
 from tracker.unit import Record
+from tracker.whole_response import WholeResponse
 
 MAX_BODY = 2 * 1024 * 1024
 MAX_DEPTH = 200
@@ -43,7 +44,7 @@ class Answer:
         if self.body is None:
             return web.Response(status=self.status, headers=self.headers)
         body = self.body if isinstance(self.body, bytes) else orjson.dumps(self.body)
-        return web.Response(body=body, status=self.status, headers={"Content-Type": self.content_type, **self.headers})
+        return WholeResponse(body=body, status=self.status, headers={"Content-Type": self.content_type, **self.headers})
 
 
 class NoQuery(Input):
