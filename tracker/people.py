@@ -24,12 +24,12 @@ async def owners(store: Store, keys: Sequence[Key]) -> Owners:
     return Owners(by_key, {document.id: document for document in documents.values()})
 
 
-async def followed(store: Store, ids: Iterable[str]) -> dict[str, Document]:
-    """Return persons by the ids asked for; an absorbed one is answered by the person who absorbed it."""
+async def followed(store: Store, ids: Iterable[str], kind: Kind = Kind.PERSONS) -> dict[str, Document]:
+    """Return persons (or leads) by the ids asked for; an absorbed one is answered by the one that absorbed it."""
     stand_for = {id: id for id in ids}
     documents: dict[str, Document] = {}
     while missing := set(stand_for.values()) - documents.keys():
-        read = [document for document in await store.get(Kind.PERSONS, *sorted(missing)) if document]
+        read = [document for document in await store.get(kind, *sorted(missing)) if document]
         if not read:
             break
         documents |= {document.id: document for document in read}

@@ -185,6 +185,13 @@ async def test_filters_narrow_the_list(api: Api) -> None:
     assert len(await ids("min_score=-1e9")) == 6
 
 
+async def test_a_long_address_is_found_whole(api: Api) -> None:
+    """As much of a word as is kept is compared, however long it is."""
+    email = f"{'d' * 60}@{'mail.' * 20}example.com"
+    lead = await api.lead(email=email)
+    assert [found["id"] for found in await api.everything(f"/leads?q={email}")] == [lead["id"]]
+
+
 async def test_a_lead_is_found_by_the_beginning_of_any_word(api: Api) -> None:
     """E-mail, name, company and phone, in any case, each lead once, page by page."""
     lead = await api.lead(
@@ -206,6 +213,7 @@ async def test_a_lead_is_found_by_the_beginning_of_any_word(api: Api) -> None:
         "acme.com",
         "%2B49151",
         "4915112",
+        "%2B49%20(151)%2012-34",
         "%C3%BCber",
         "dana%20%C3%BCb",
         "doe@",
