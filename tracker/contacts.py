@@ -8,12 +8,13 @@ from pydantic import Field, model_validator
 
 from tracker import people
 from tracker.catalog import Catalog, check_version
+from tracker.claims import strangers
 from tracker.counting import arrived
 from tracker.errors import Fault, Invalid, Refused
 from tracker.events import Channel
 from tracker.identity import Key, crm_key, email_key, match, phone_key
 from tracker.lead import Lead
-from tracker.logins import Email, Phone, person_changes, strangers
+from tracker.logins import Email, Phone, person_changes
 from tracker.model import Input, Line, Name, Slug, new_id
 from tracker.opt_outs import OptOut, refusing
 from tracker.person import CrmIdentity, Person
@@ -124,7 +125,7 @@ class Contacts:
 
         async def read() -> _KnownPerson:
             keys = wanted.identity_keys()
-            owners, documents = await people.owners(self._store, keys)
+            owners, documents, _ = await people.owners(self._store, keys)
             matched = match(keys, owners, _strangers(wanted, owners, documents))
             foreign = frozenset(key for key, owner in owners.items() if owner != matched.person_id)
             config = await self._catalog.entering(wanted.product_id, matched.person_id or person_id) or live

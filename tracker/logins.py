@@ -1,6 +1,6 @@
 """Product logins: the input, and what one person's logins do to the person and its leads."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Annotated, Any, Literal
@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 from msgspec import Struct
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError
 
-from tracker import review
 from tracker.counting import arrived, counters
 from tracker.errors import Fault
 from tracker.events import OURS, Channel, EventType, Happening, event_key
@@ -20,7 +19,6 @@ from tracker.person import Consent, ConsentStatus, CrmIdentity, Person
 from tracker.ports import Facts
 from tracker.product import ProductConfig, Versioned
 from tracker.product_parts import Zone
-from tracker.review import ReviewKind
 from tracker.search_words import word_changes
 from tracker.store.port import Change, Insert, Replace
 from tracker.store.schema import Kind
@@ -135,8 +133,8 @@ class Known(Struct, frozen=True):
 
     Attributes: seen: lead id by key, of events that the ledger has. owners: of the identity keys. new_keys: identity
     keys to add. configs: per product id, the version that the lead follows or a new one would. new_leads: ids to use
-    for leads that do not exist yet. kin: people who share an address and no CRM knows: the same human. doubtful: review
-    items for addresses of somebody whom another CRM knows.
+    for leads that do not exist yet. kin: people who share an address and no CRM knows: the same human. besides: changes
+    that belong to the same commit: keys taken over, review items for addresses of somebody else.
     """
 
     person: KnownPerson
@@ -146,7 +144,7 @@ class Known(Struct, frozen=True):
     configs: Mapping[str, Versioned | None]
     new_leads: Mapping[str, str]
     kin: Sequence[str] = ()
-    doubtful: Sequence[Change] = ()
+    besides: Sequence[Change] = ()
 
 
 class LoginResult(Struct, frozen=True):
@@ -191,7 +189,7 @@ def decide_logins(logins: Sequence[Login], known: Known, *, now: datetime) -> De
             person = person.with_lead(product_id, known.new_leads[product_id])
     changes: list[Change] = [Insert(Kind.PERSON_KEYS, key.id, {"person_id": before.id}) for key in known.new_keys]
     changes += person_changes(before.id, before.version, person, before.person)
-    changes += known.doubtful
+    changes += known.besides
     after, facts = dict(leads), []
     for product_id, its in fresh.items():
         config = known.configs[product_id]
@@ -340,25 +338,3 @@ def person_changes(person_id: str, version: int, person: Person, before: Person)
     for lead_id in person.leads.values():
         changes += word_changes(lead_id, now_words, old_words if lead_id in known_leads else frozenset())
     return changes
-
-
-def alike(person_id: str, other_id: str, key: Key, *, at: Instant) -> Insert:
-    """The review item for two persons who share an address, each known to a CRM of its own."""
-    return review.item(
-        ReviewKind.IDENTITY,
-        reason="two persons share an address",
-        error=f"the {key.kind} of {person_id} belongs to {other_id}; merge them if they are one",
-        input={"persons": [person_id, other_id], "key": key.kind},
-        at=at,
-        id=f"identity:{':'.join(sorted((person_id, other_id)))}",
-    )
-
-
-def strangers(persons: Iterable[tuple[str, Person]], source: str, user_id: str) -> frozenset[str]:
-    """Return the people whom `source` knows under another id than `user_id`."""
-    return frozenset(
-        person_id
-        for person_id, person in persons
-        if any(i.source == source for i in person.crm)
-        and not any(i.source == source and i.user_id == user_id for i in person.crm)
-    )

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.strategies import NOON, json_values, texts
+from tracker.claims import strangers
 from tracker.events import Channel
 from tracker.identity import Key, crm_key, email_key, phone_key
 from tracker.lead import Lead
@@ -23,7 +24,6 @@ from tracker.logins import (
     decide_logins,
     identity_keys,
     read_login,
-    strangers,
     take_over,
 )
 from tracker.model import is_plain
