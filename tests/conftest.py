@@ -88,8 +88,8 @@ class MongoServer:
             return [self.mongod, "--dbpath", str(self.folder), *address, *replicas]
         flags = ["--standalone"] if self.standalone else []
         address = ["--host", "127.0.0.1", "--port", str(self.port)]
-        program = Path(sys.executable).with_name("secantusd-py")
-        return [str(program), *address, "--storage-path", str(self.folder), "--sync-on-commit", *flags]
+        program = [sys.executable, "-P", str(Path(__file__).with_name("secantusd.py"))]
+        return [*program, *address, "--storage-path", str(self.folder), "--sync-on-commit", *flags]
 
     def _is_ready(self, client: "MongoClient[dict[str, Any]]") -> bool:
         try:
