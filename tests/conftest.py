@@ -62,7 +62,7 @@ class MongoServer:
             deadline = time.monotonic() + START_SECONDS
             while not self._is_ready(client):
                 if self._process.poll() is not None or time.monotonic() > deadline:
-                    self.stop()
+                    self.stop(kill=True)  # what does not start may not listen to a request to end, either
                     raise RuntimeError(f"the MongoDB server of the tests did not start; see {log.name}")
                 time.sleep(0.02)
 
