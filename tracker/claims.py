@@ -42,6 +42,7 @@ def claimed(
         another id: they share an address, or have left it to somebody else.
     """
     claims = Claims([], [], [], [])
+    notes: dict[tuple[str, str], Insert] = {}
     left: dict[str, Document] = {}
     for key, owner in owners.items():
         other = persons[owner]
@@ -49,7 +50,7 @@ def claimed(
             continue
         if owner not in strangers:
             if other.body["crm"]:
-                claims.notes.append(alike(person_id, owner, key, at=at))
+                notes.setdefault((owner, ""), alike(person_id, owner, key, at=at))
             else:
                 claims.kin.append(owner)
         elif has_left(Person.read(other.body), key):
@@ -57,7 +58,8 @@ def claimed(
             claims.changes.append(Replace(Kind.PERSON_KEYS, key.id, keys[key].version, {"person_id": person_id}))
             left[owner] = other
         else:
-            claims.notes.append(shared(person_id, owner, key, at=at))
+            notes[owner, key.id] = shared(person_id, owner, key, at=at)
+    claims.notes.extend(notes.values())
     claims.changes.extend(Expect(Kind.PERSONS, id, document.version) for id, document in left.items())
     return claims
 

@@ -483,3 +483,21 @@ async def test_an_organization_lists_its_leads(api: Api) -> None:
     users = [lead["crm_user_id"] for lead in (*shown["items"], *rest["items"])]
     assert (sorted(users), rest["next_cursor"]) == (["u0", "u1", "u2", "u3"], None)
     assert (await api.get("/organizations/nobody")).status == 404
+
+
+async def test_a_form_that_names_two_people_merges_nobody_and_says_so(api: Api) -> None:
+    """The e-mail decides; that the phone is somebody else's waits in review, once."""
+    ann = await api.lead(email="ann@example.com")
+    ben = await api.lead(phone="+4915112345678")
+    for _ in range(2):
+        both = {"product_id": "flowdesk", "email": "ann@example.com", "phone": "+4915112345678"}
+        assert (await api.post("/leads", both)).body["id"] == ann["id"]
+    await api.product("orbit")
+    reply = await api.post("/leads", {**both, "product_id": "orbit"})
+    assert reply.body["person_id"] == ann["person_id"]
+    assert reply.body["contact_info"]["phone"] is None
+    (item,) = (await api.get("/review")).body["items"]
+    assert (item["kind"], sorted(item["input"]["persons"])) == (
+        "identity",
+        sorted((ann["person_id"], ben["person_id"])),
+    )
