@@ -147,12 +147,13 @@ class IngestRoutes:
 
 def unwrap(body: Any) -> Sequence[Any]:
     """Return the records of a body. Raises: Invalid: it holds no list of records, or too many."""
-    if isinstance(body, dict) and isinstance(body.get("events"), list):
-        body = body["events"]
+    path = ""
+    if isinstance(body, dict) and (isinstance(body.get("events"), list) or body.keys() == {"events"}):
+        path, body = "events", body["events"]
     elif isinstance(body, dict):
         body = [body]
     if not isinstance(body, list):
-        raise Invalid('send one login, an array of logins, or {"events": [...]}', Fault("", "is no list of records"))
+        raise Invalid('send one login, an array of logins, or {"events": [...]}', Fault(path, "is no list of records"))
     if len(body) > MOST:
         raise Invalid(f"send {MOST} logins at most", Fault("events", f"has {len(body)} records"))
     return body
