@@ -129,6 +129,7 @@ class Callbacks:
                 lead_id=loaded.id,
                 message_id=id,
                 product_id=message.product_id,
+                attempts=message.tries,
             )
             stop = bounce(loaded, message.channel, why.error, callback.at) if why.bounced else []
             settled = [Settled(id, "failed")] if message.status in OPEN else []

@@ -60,6 +60,8 @@ def decide(
         return Verdict("hold", tuple(checks), address)
     if message.stage and failed("condition", f"stage is {lead.stage}", _other_stage(message, lead)):
         return Verdict("skip", tuple(checks))
+    if (gone := _no_such_step(message, config)) and failed("condition", f"step {message.step}", gone):
+        return Verdict("skip", tuple(checks))
     for name, condition, wanted in _asked(message, config):
         if failed(name, told(condition), _not_as(wanted, met=holds(condition, lead, person, now=now))):
             return Verdict("skip", tuple(checks))
@@ -167,6 +169,14 @@ def _open(person: Person, now: datetime) -> bool:
 
 def _other_stage(message: Message, lead: Lead) -> str | None:
     return None if message.stage == lead.stage else f"skipped: the sequence is for {message.stage}"
+
+
+def _no_such_step(message: Message, config: ProductConfig | None) -> str | None:
+    """A version that has taken the lead over may have no such step any more."""
+    is_step = message.stage is not None and message.step is not None
+    if config is None or not is_step or config.step(message.stage, message.step) is not None:
+        return None
+    return f"skipped: the sequence of {message.stage} has no such step by now"
 
 
 def _address(channel: Channel, person: Person) -> str:

@@ -134,7 +134,7 @@ class Inbox:
             log.warning("the store is away, or somebody else was faster", inbound_id=found.id, error=str(error))
             return isinstance(error, Conflict)
         except (Unanswerable, Unreadable) as error:
-            return await self._to_review(found, item, str(error))
+            return await self._to_review(found, item.but(attempts=item.attempts + 1), str(error))
         except Exception as error:
             log.exception("a message that came in could not be answered", inbound_id=found.id)
             return await self._again(found, item, error)
@@ -156,6 +156,7 @@ class Inbox:
             error=error[:500],
             input=orjson.loads(item.form),
             at=instant(self._clock()),
+            attempts=item.attempts,
             id=_review_id(found.id, item),
         )
         return await self._kept(found, item.but(waiting=False, outcome="review"), wanted)

@@ -146,6 +146,7 @@ class Settling:
                 lead_id=loaded.id,
                 message_id=id,
                 product_id=message.product_id,
+                attempts=message.tries + 1,
                 id=_unsure_id(id, len(attempts)) if to is State.UNCERTAIN else None,
             )
             ended = message.moved(to, at=at, attempts=attempts, lease_until=None)

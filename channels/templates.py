@@ -12,6 +12,7 @@ from tracker import audit
 from tracker.errors import Invalid, NotFound
 from tracker.events import Channel
 from tracker.model import Document, Input, Line, Lines, Metadata, Slug
+from tracker.ports import Wording
 from tracker.store.port import Change, Cursor, Insert, Page, Replace, Store
 from tracker.store.port import Document as Stored
 from tracker.store.schema import TEMPLATES_ALL, Kind
@@ -141,9 +142,14 @@ class TemplateCatalog:
                 return await self._content(content_id(scope, where, template.contents[where]))
         return None
 
-    async def missing(self, wanted: Iterable[tuple[str, Channel]], product_id: str) -> set[tuple[str, Channel]]:
-        """Return those (template id, channel) that a product cannot use."""
-        return {(id, channel) for id, channel in wanted if await self.content(id, channel, product_id) is None}
+    async def missing(self, wanted: Iterable[Wording], product_id: str) -> set[Wording]:
+        """Return those that a product cannot use."""
+        return {(id, channel) for id, channel in wanted if not await self._speaks(id, channel, product_id)}
+
+    async def _speaks(self, template_id: str, channel: Channel | None, product_id: str) -> bool:
+        if channel is None:
+            return any(await self._scopes(template_id, product_id))
+        return await self.content(template_id, channel, product_id) is not None
 
     async def _scopes(self, template_id: str, product_id: str | None) -> tuple[Template | None, Template | None]:
         ids = [scope_id(template_id, product_id), scope_id(template_id, None)]

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,18 +34,22 @@ def add(sub: Any, command: Callable[..., argparse.ArgumentParser]) -> None:
     replayed = command(
         "replay", "Try items again.", "leadline review replay --all --kind quarantine --product flowdesk", review
     )
-    replayed.add_argument("id", nargs="?", help="one item")
+    _takes_many(replayed)
     replayed.add_argument("--input", type=Path, metavar="FILE", help="a corrected input, JSON; - for standard input")
-    replayed.add_argument("--all", action="store_true", help="every open item, or those of a kind or product")
-    _takes_kind(replayed)
-    replayed.add_argument("--product", metavar="ID", help="only items of this product")
     replayed.set_defaults(run=review_replay)
     discarded = command(
-        "discard", "Take an item from the queue.", 'leadline review discard quarantine-5f2c… --reason "a test"', review
+        "discard", "Take items from the queue.", 'leadline review discard quarantine-5f2c… --reason "a test"', review
     )
-    discarded.add_argument("id")
-    discarded.add_argument("--reason", default="", help="why, for the item's history")
+    _takes_many(discarded)
+    discarded.add_argument("--reason", default="", help="why, for the history of each item")
     discarded.set_defaults(run=review_discard)
+
+
+def _takes_many(made: argparse.ArgumentParser) -> None:
+    made.add_argument("id", nargs="?", help="one item")
+    made.add_argument("--all", action="store_true", help="every open item, or those of a kind or product")
+    _takes_kind(made)
+    made.add_argument("--product", metavar="ID", help="only items of this product")
 
 
 def _takes_kind(made: argparse.ArgumentParser) -> None:
@@ -76,14 +81,11 @@ def review_show(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def review_replay(settings: Settings, arguments: argparse.Namespace) -> int:
     """Returns: 1 when something is still no good."""
-    if arguments.all == (arguments.id is not None):
-        raise UsageError("name one item, or give --all")
+    _demand_one_or_all(arguments)
     if arguments.id is None:
         if arguments.input is not None:
             raise UsageError("--input corrects one item: name it")
-        return _with_review(settings, lambda review: _replay_all(review, arguments))
-    if arguments.kind or arguments.product:
-        raise UsageError("--kind and --product go with --all")
+        return _with_review(settings, lambda review: _each(review.replay_all, arguments))
     given = _input(arguments.input) if arguments.input else AS_IT_CAME
 
     async def work(review: Review) -> int:
@@ -94,11 +96,20 @@ def review_replay(settings: Settings, arguments: argparse.Namespace) -> int:
     return _with_review(settings, work)
 
 
-async def _replay_all(review: Review, arguments: argparse.Namespace) -> int:
+def _demand_one_or_all(arguments: argparse.Namespace) -> None:
+    """Raises: UsageError."""
+    if arguments.all == (arguments.id is not None):
+        raise UsageError("name one item, or give --all")
+    if arguments.id is not None and (arguments.kind or arguments.product):
+        raise UsageError("--kind and --product go with --all")
+
+
+async def _each(act: Callable[..., Any], arguments: argparse.Namespace) -> int:
+    """Do something with many items. Args: act: `Review.replay_all` or `discard_all`. Returns: 1 when one failed."""
     wanted, failed = Wanted(_kind(arguments), arguments.product), 0
     after: Cursor | None = None
     while True:
-        results, after = await review.replay_all(wanted, who("leadline review"), limit=PAGE, after=after)
+        results, after = await act(wanted, who("leadline review"), limit=PAGE, after=after)
         for result in results:
             failed += result["error"] is not None
             print(f"{result['id']}  {result['status']}  {result['error'] or result['lead_id'] or ''}".rstrip())
@@ -107,6 +118,11 @@ async def _replay_all(review: Review, arguments: argparse.Namespace) -> int:
 
 
 def review_discard(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Returns: 1 when something could not be discarded."""
+    _demand_one_or_all(arguments)
+    if arguments.id is None:
+        return _with_review(settings, lambda r: _each(partial(r.discard_all, reason=arguments.reason), arguments))
+
     async def work(review: Review) -> int:
         item = await review.discard(arguments.id, who("leadline review"), arguments.reason)
         print(f"{item['id']}  {item['status']}")

@@ -175,6 +175,7 @@ class Deliverer:
             at=at,
             lead_id=outgoing.lead_id,
             product_id=outgoing.product_id,
+            attempts=dead.attempts,
             id=f"outbound-{head.found.id}-{outgoing.replays}",
         )
         return [_write(head, dead), item, *left(head, at=at)]

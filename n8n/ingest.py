@@ -14,9 +14,10 @@ from tracker.keys import Scope
 from tracker.logins import Login, LoginResult, Read, read_login
 from tracker.model import Input, Lines, Name, Output, is_plain
 from tracker.review import ReviewKind, content_id, told
-from tracker.store.port import Duplicate, Insert
+from tracker.store.port import Document, Duplicate, Insert
 from tracker.store.schema import Kind
 from tracker.times import instant
+from tracker.unit import Decision, run
 from tracker.web import Answer, Call, Route
 
 MOST = 1000
@@ -136,23 +137,29 @@ class IngestRoutes:
         at = instant(self._now())
         item = review.item(ReviewKind.DEAD_LETTER, reason=where, error=given.error, input=given.record, at=at, id=id)
         answer = Answer(202, {"review_id": id})
-        record = call.remember(lambda _: answer)
-        try:
-            await self._store.commit(item, *([record(None)] if record else []))
-        except Duplicate as error:
-            if error.kind is not Kind.REVIEW:
-                raise
+
+        async def read() -> Document | None:
+            (found,) = await self._store.get(Kind.REVIEW, id)
+            return found
+
+        def decide(found: Document | None) -> Decision[None]:
+            if found is None:
+                return Decision(None, [item])
+            return Decision(None, review.opened_again(found, call.principal.name, "given up again", at=at))
+
+        await run(self._store, read, decide, record=call.remember(lambda _: answer))
         return answer
 
 
 def unwrap(body: Any) -> Sequence[Any]:
     """Return the records of a body. Raises: Invalid: it holds no list of records, or too many."""
-    if isinstance(body, dict) and isinstance(body.get("events"), list):
-        body = body["events"]
+    path = ""
+    if isinstance(body, dict) and (isinstance(body.get("events"), list) or body.keys() == {"events"}):
+        path, body = "events", body["events"]
     elif isinstance(body, dict):
         body = [body]
     if not isinstance(body, list):
-        raise Invalid('send one login, an array of logins, or {"events": [...]}', Fault("", "is no list of records"))
+        raise Invalid('send one login, an array of logins, or {"events": [...]}', Fault(path, "is no list of records"))
     if len(body) > MOST:
         raise Invalid(f"send {MOST} logins at most", Fault("events", f"has {len(body)} records"))
     return body

@@ -44,8 +44,12 @@ def enrol(
 
 
 def following(lead_id: str, enrolment: Enrolment, config: ProductConfig) -> Enrolment:
-    """Return the enrolment at its next step, or ended behind the last one."""
+    """Return the enrolment at its next step, or ended behind the last one.
+
+    A version that has taken the lead over may have fewer steps than the lead has had.
+    """
     step = enrolment.step + 1
     if step_of(config, enrolment.stage, step) is None:
-        return enrolment.but(message_id=None, ended="complete")
+        is_last = step_of(config, enrolment.stage, enrolment.step) is not None
+        return enrolment.but(message_id=None, ended="complete" if is_last else "the sequence has become shorter")
     return enrolment.but(step=step, message_id=message_id(lead_id, enrolment.number, step))

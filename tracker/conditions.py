@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, TypeAdapter, ValidatorFunctionWrapHandler, WrapValidator, model_validator
 
 from tracker.events import EventType
 from tracker.lead import FREQUENCY_DAYS, Lead, login_frequency
@@ -63,12 +63,18 @@ class Condition(Input):
 _NAMES = [field.alias or name for name, field in Condition.model_fields.items()]
 
 
-def _as_one(value: Any) -> Any:
-    """A list of conditions means all of them."""
-    return {"all": value} if isinstance(value, list) else value
+_LIST: TypeAdapter[tuple[Condition, ...]] = TypeAdapter(Annotated[tuple[Condition, ...], Field(max_length=MOST)])
 
 
-Conditions = Annotated[Condition, BeforeValidator(_as_one)]
+def _as_one(value: Any, one: ValidatorFunctionWrapHandler) -> Condition:
+    """A list of conditions means all of them. Its faults keep the paths that they have in the list."""
+    if isinstance(value, list):
+        return Condition(all=_LIST.validate_python(value))
+    condition: Condition = one(value)
+    return condition
+
+
+Conditions = Annotated[Condition, WrapValidator(_as_one, json_schema_input_type=Condition | list[Condition])]
 
 
 def holds(condition: Condition, lead: Lead, person: Person, *, now: datetime) -> bool:

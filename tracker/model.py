@@ -1,5 +1,6 @@
 """What all models share: frozen, nothing unknown, text cleaned at the edge."""
 
+import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -58,9 +59,16 @@ class Output(BaseModel):
 def faults(error: ValidationError) -> tuple[Fault, ...]:
     """Return everything that is wrong with an input, each with its path."""
     return tuple(
-        Fault("/".join(str(part) for part in e["loc"]), e["msg"].removeprefix("Value error, "))
+        Fault("/".join(str(part) for part in e["loc"]), _words(e["type"], e["msg"]))
         for e in error.errors(include_url=False, include_context=False, include_input=False)
     )
+
+
+def _words(kind: str, message: str) -> str:
+    """Return a message in words of JSON: values as the caller writes them, not as Python does."""
+    if kind == "literal_error":
+        return re.sub(r"<[\w.]+: ('[^']*')>", r"\1", message)
+    return message.removeprefix("Value error, ")
 
 
 def new_id() -> str:

@@ -175,7 +175,11 @@ class Mender(Protocol):
         ...
 
 
+Wording = tuple[str, Channel | None]
+"""A template's id, and the channel on which it has to speak; None: on any."""
+
+
 class Templates(Protocol):
-    async def missing(self, wanted: Iterable[tuple[str, Channel]], product_id: str) -> set[tuple[str, Channel]]:
-        """Return those (template id, channel) that a product cannot use."""
+    async def missing(self, wanted: Iterable[Wording], product_id: str) -> set[Wording]:
+        """Return those that a product cannot use."""
         ...

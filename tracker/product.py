@@ -1,9 +1,10 @@
 """A product's configuration, as the API takes it. Every fault is told at once, each with its path."""
 
 import hashlib
-from typing import Annotated, Any, Literal, NamedTuple, Self, get_args
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from tracker.events import EventType
 from tracker.model import Document, Input, Line, Name, Points, Slug
@@ -93,14 +94,6 @@ class ProductConfig(Input):
             raise ValueError("a stage has one sequence at most")
         return sequences
 
-    @model_validator(mode="after")
-    def _experiments_name_steps(self) -> Self:
-        for number, experiment in enumerate(self.experiments):
-            sequence = self.sequence(experiment.stage)
-            if sequence is None or experiment.step >= len(sequence.messages):
-                raise ValueError(f"experiments/{number}: the sequence of {experiment.stage} has no such step")
-        return self
-
     def step(self, stage: str | None, number: int | None) -> Step | None:
         """Return a step of a stage's sequence, None where there is none."""
         sequence = self.sequence(Stage(stage)) if stage is not None else None
@@ -111,22 +104,49 @@ class ProductConfig(Input):
         return next((s for s in self.nurturing_sequences if s.stage is stage and s.messages), None)
 
 
+MOST_BEFORE = 1000
+"""How many versions back a product can return."""
+
+
 class Product(Document, frozen=True, kw_only=True):
     """Which version of a product is live, and which one is a candidate for a share of the new leads.
 
-    Attributes: live: 0 while there are only drafts. before: versions that were live earlier, the latest last.
+    Attributes: live: 0 while there are only drafts. before: the way to it, versions that were live one after the other,
+    the latest last. follows: by the version that leads entered with, the one that has taken them over.
     """
 
     live: int
     candidate: int | None = None
     percent: float = 0
     before: tuple[int, ...] = ()
+    follows: dict[str, int] = {}
     updated_at: Instant
 
-    def now_live(self, number: int, *, at: Instant) -> "Product":
-        """Return the product with another live version. Every rollout ends with that."""
-        before = (*(n for n in self.before if n != number), self.live) if self.live else ()
-        return Product(live=number, before=before[-100:], updated_at=at)
+    def now_live(self, version: "ProductVersion", *, at: Instant) -> "Product":
+        """Return the product with a new version live. Every rollout ends with that."""
+        before = (*self.before, self.live)[-MOST_BEFORE:] if self.live else ()
+        return Product(live=version.number, before=before, follows=_followed(self.follows, version), updated_at=at)
+
+    def returned(self, number: int, versions: Iterable["ProductVersion"], *, at: Instant) -> "Product":
+        """Return the product with an older version live: what came after it, rollouts and takeovers too, is no more.
+
+        Args: versions: all there are.
+        """
+        before = tuple(n for n in self.before if n < number)
+        follows: dict[str, int] = {}
+        for version in sorted(versions, key=lambda version: version.number):
+            if version.number in {*before, number}:
+                follows = _followed(follows, version)
+        return Product(live=number, before=before, follows=follows, updated_at=at)
+
+    @property
+    def earlier(self) -> int | None:
+        """The version that was live before this one."""
+        return max((n for n in self.before if n < self.live), default=None)
+
+    def followed(self, number: int) -> int:
+        """Return which version leads that entered with `number` go by."""
+        return self.follows.get(str(number), number)
 
     def entering(self, person_id: str, product_id: str) -> int:
         """Return the version that a new lead enters with: the same person always falls on the same side."""
@@ -136,7 +156,11 @@ class Product(Document, frozen=True, kw_only=True):
 
 
 class ProductVersion(Document, frozen=True, kw_only=True):
-    """One immutable, numbered version. `config` is JSON text, as it was given."""
+    """One immutable, numbered version.
+
+    Attributes: config: JSON text. draft: it was kept without going live. takes_over: versions whose leads go by this
+    one for as long as no rollback goes behind it.
+    """
 
     product_id: str
     number: int
@@ -144,6 +168,14 @@ class ProductVersion(Document, frozen=True, kw_only=True):
     author: str
     note: str = ""
     created_at: Instant
+    draft: bool = False
+    takes_over: tuple[int, ...] = ()
+
+
+def _followed(before: Mapping[str, int], version: ProductVersion) -> dict[str, int]:
+    """Return who follows whom once a version goes live: it takes over also those who follow what it takes over."""
+    by, taken = version.number, version.takes_over
+    return {entered: by if now in taken else now for entered, now in before.items()} | {str(n): by for n in taken}
 
 
 class Versioned(NamedTuple):

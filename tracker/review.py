@@ -7,10 +7,11 @@ from typing import Any
 
 import orjson
 
+from tracker import audit
 from tracker.errors import Fault
 from tracker.model import Document, Output, new_id
+from tracker.store.port import Change, Insert, Replace
 from tracker.store.port import Document as Stored
-from tracker.store.port import Insert, Replace
 from tracker.store.schema import Kind
 from tracker.times import Instant
 
@@ -50,7 +51,8 @@ class Trial(Document, frozen=True, kw_only=True):
 
 
 class ReviewItem(Document, frozen=True, kw_only=True):
-    """Attributes: input: JSON text, as it came. error: what was wrong, as JSON-free text. attempts: replays so far.
+    """Attributes: input: JSON text, as it came. error: what was wrong at first, as JSON-free text. last_error: what was
+    still wrong at the last replay. attempts: how often it was tried, before it came here and by replays since.
     corrected: the input that was replayed instead, as JSON text.
     """
 
@@ -59,6 +61,7 @@ class ReviewItem(Document, frozen=True, kw_only=True):
     reason: str
     error: str
     input: str
+    last_error: str | None = None
     lead_id: str | None = None
     message_id: str | None = None
     product_id: str | None = None
@@ -73,7 +76,7 @@ class ReviewItem(Document, frozen=True, kw_only=True):
 
 
 class ReviewView(Output):
-    """A review item as the API shows it."""
+    """A review item as the API shows it. Attributes: last_error: what was still wrong when it was replayed in vain."""
 
     id: str
     kind: ReviewKind
@@ -83,6 +86,7 @@ class ReviewView(Output):
     message_id: str | None
     input: Any
     error: str
+    last_error: str | None
     attempts: int
     created_at: Instant
 
@@ -128,9 +132,10 @@ def item(
     lead_id: str | None = None,
     message_id: str | None = None,
     product_id: str | None = None,
+    attempts: int = 0,
     id: str | None = None,
 ) -> Insert:
-    """The change that puts something into the queue."""
+    """The change that puts something into the queue. Args: attempts: how often it was tried."""
     text = orjson.dumps(input).decode()
     document = ReviewItem(
         kind=kind,
@@ -140,6 +145,7 @@ def item(
         lead_id=lead_id,
         message_id=message_id,
         product_id=product_id or _product_of(input),
+        attempts=attempts,
         created_at=at,
     )
     return Insert(Kind.REVIEW, id or new_id(), document.body())
@@ -155,6 +161,16 @@ def closed(found: Stored, by: str, did: str, *, at: Instant) -> Replace:
     """The change that takes an item from the queue: what it is about has come to its end by itself."""
     item = ReviewItem.read(found.body).noted(by, did, at=at, status=ReviewStatus.DISCARDED)
     return Replace(found.kind, found.id, found.version, item.body())
+
+
+def opened_again(found: Stored, by: str, did: str, *, at: Instant) -> list[Change]:
+    """The changes that put an item that was settled back into the queue; none while it waits there."""
+    item = ReviewItem.read(found.body)
+    if item.status is ReviewStatus.OPEN:
+        return []
+    after = item.noted(by, did, at=at, status=ReviewStatus.OPEN, corrected=None)
+    noted = audit.entry(by, "review.reopen", found.id, at=at, detail=did)
+    return [Replace(found.kind, found.id, found.version, after.body()), noted]
 
 
 def ended(found: Stored) -> Instant | None:

@@ -1,7 +1,7 @@
 """The review queue: a person looks, corrects, replays once or discards."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -20,17 +20,21 @@ TRIAL_SECONDS = 30
 """How long a replay with one input keeps away those with another; after that it has ended, or its process has."""
 
 EXAMINED = 1000
-"""Items that one replay by filter may look at."""
+"""Items that one call by filter may look at."""
 
 ONE_BY_ONE = frozenset({ReviewKind.UNCERTAIN})
-"""What may have happened already: replayed by filter only where the kind is named."""
+"""What may have happened already: replayed or discarded by filter only where the kind is named."""
 
 AS_IT_CAME: Any = object()
 """Stands for the input that an item has."""
 
 
+Act = Callable[[str], Awaitable[Mapping[str, Any]]]
+"""What is done with one of many items; returns it in full."""
+
+
 class Wanted(NamedTuple):
-    """Which open items are replayed together."""
+    """Which open items are replayed or discarded together."""
 
     kind: ReviewKind | None = None
     product_id: str | None = None
@@ -87,7 +91,7 @@ class Review:
         """Try again what an item is about, once: a repeat returns what the first one made of it.
 
         Args: by: who wants it. input: a corrected one.
-        Raises: NotFound. Invalid: it is still no good; the item stays open with the new error. Refused: it was
+        Raises: NotFound. Invalid: it is still no good; the item stays open and tells that too. Refused: it was
             discarded, or there is nothing that could be tried again.
         """
         item = ReviewItem.read((await self._found(id)).body)
@@ -167,7 +171,7 @@ class Review:
                 by,
                 f"replayed in vain: {text}",
                 at=instant(self._clock()),
-                error=text,
+                last_error=text,
                 attempts=item.attempts + 1,
                 trial=under_way,
             )
@@ -204,6 +208,17 @@ class Review:
         Returns: for each `{id, kind, status, lead_id, error}`, and where to go on; None at the end.
         Raises: Unavailable: the store is away.
         """
+        return await self._each(wanted, lambda id: self.replay(id, by), limit, after)
+
+    async def discard_all(
+        self, wanted: Wanted, by: str, reason: str = "", *, limit: int = 100, after: Cursor | None = None
+    ) -> tuple[Sequence[dict[str, Any]], Cursor | None]:
+        """Discard open items, oldest first, at most `limit`. Returns, raises: as `replay_all`."""
+        return await self._each(wanted, lambda id: self.discard(id, by, reason), limit, after)
+
+    async def _each(
+        self, wanted: Wanted, act: Act, limit: int, after: Cursor | None
+    ) -> tuple[Sequence[dict[str, Any]], Cursor | None]:
         results, examined = [], 0
         index, prefix = _index(ReviewStatus.OPEN, wanted.kind)
         while examined < EXAMINED:
@@ -212,7 +227,7 @@ class Review:
                 after = Cursor(found.body["created_at"], found.id)
                 item = ReviewItem.read(found.body)
                 if wanted.matches(item):
-                    results.append(await self._result(found.id, item, by))
+                    results.append(await _result(found.id, item, act))
                     if len(results) == limit:
                         return results, after
             examined += len(page.items)
@@ -220,21 +235,22 @@ class Review:
                 return results, None
         return results, after
 
-    async def _result(self, id: str, item: ReviewItem, by: str) -> dict[str, Any]:
-        try:
-            done = await self.replay(id, by)
-        except StoreError:
-            raise
-        except LeadlineError as error:
-            text = told(error.faults) or error.detail
-            return {"id": id, "kind": item.kind, "status": "open", "lead_id": item.lead_id, "error": text}
-        return {"id": id, "kind": item.kind, "status": done["status"], "lead_id": done["lead_id"], "error": None}
-
     async def _found(self, id: str) -> Document:
         (found,) = await self._store.get(Kind.REVIEW, id)
         if found is None:
             raise NotFound(f"there is no review item {id}")
         return found
+
+
+async def _result(id: str, item: ReviewItem, act: Act) -> dict[str, Any]:
+    try:
+        done = await act(id)
+    except StoreError:
+        raise
+    except LeadlineError as error:
+        text = told(error.faults) or error.detail
+        return {"id": id, "kind": item.kind, "status": "open", "lead_id": item.lead_id, "error": text}
+    return {"id": id, "kind": item.kind, "status": done["status"], "lead_id": done["lead_id"], "error": None}
 
 
 def _index(status: ReviewStatus | None, kind: ReviewKind | None) -> tuple[Index, tuple[str, ...]]:

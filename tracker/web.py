@@ -155,6 +155,9 @@ class Route:
     session: bool = False
     """The handler asks for somebody who is signed in at the desk."""
 
+    also: Callable[[Mapping[str, str], Any], Awaitable[Sequence[Fault]]] | None = None
+    """Asked with the path and the JSON body what else is wrong with it, to be told along with what its model finds."""
+
 
 NOBODY = Principal("", frozenset())
 
@@ -191,7 +194,7 @@ def _endpoint(route: Route, keys: Keys, store: Store) -> Endpoint:
         found = request.match_info
         path = {name: _segment(value) for name, value in found.items()} if found else _NO_PATH
         query = _query(route.query, request)
-        raw, body = await _body(route, request)
+        raw, body = await _body(route, request, path)
         call = Call(request, principal, path, query, body)
         if not route.creates or "Idempotency-Key" not in request.headers:
             return _response(await route.handler(call))
@@ -250,7 +253,7 @@ _NO_QUERY = NoQuery()
 _NO_PATH: Mapping[str, str] = {}
 
 
-async def _body(route: Route, request: web.Request) -> tuple[bytes, Any]:
+async def _body(route: Route, request: web.Request, path: Mapping[str, str]) -> tuple[bytes, Any]:
     if route.body is None:
         return b"", None
     if route.optional and not request.body_exists:
@@ -262,7 +265,10 @@ async def _body(route: Route, request: web.Request) -> tuple[bytes, Any]:
     except web.RequestPayloadError as error:
         raise Malformed("the body cannot be read as its Content-Encoding says") from error
     value = parse_json(raw)
-    return raw, value if route.body is Any else validated(route.body, value, "the body is not as documented")
+    if route.body is Any:
+        return raw, value
+    also = await route.also(path, value) if route.also else ()
+    return raw, validated(route.body, value, "the body is not as documented", also)
 
 
 def _is_json(content_type: str) -> bool:
@@ -285,12 +291,21 @@ def parse_json(raw: bytes) -> Any:
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
-def validated(model: type[ModelT], value: Any, detail: str) -> ModelT:
-    """Raises: Invalid, with every fault and its path."""
+def validated(model: type[ModelT], value: Any, detail: str, also: Sequence[Fault] = ()) -> ModelT:
+    """Return a value as its model.
+
+    Args: also: what is wrong with it that the model cannot know; of each place the model's word goes first.
+    Raises: Invalid, with every fault and its path.
+    """
     try:
-        return model.model_validate(value)
+        valid = model.model_validate(value)
     except ValidationError as error:
-        raise Invalid(detail, *faults(error)) from error
+        told = faults(error)
+        places = {fault.path for fault in told}
+        raise Invalid(detail, *told, *(fault for fault in also if fault.path not in places)) from error
+    if also:
+        raise Invalid("the body names what does not fit or does not exist", *also)
+    return valid
 
 
 def listed(page: Page, items: Sequence[Any]) -> Answer:

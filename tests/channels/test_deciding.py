@@ -237,7 +237,10 @@ STEP = {"delay_hours": 0, "channel": "email", "template_id": "t"}
 
 
 def product(**config: Any) -> ProductConfig:
-    return ProductConfig.model_validate({"product_id": "flow", "name": "Flow", **config})
+    sequences = [{"stage": "User", "messages": [STEP, STEP]}]
+    return ProductConfig.model_validate(
+        {"product_id": "flow", "name": "Flow", "nurturing_sequences": sequences, **config}
+    )
 
 
 def of_step(config: ProductConfig, score: int = 0, **more: Any) -> Verdict:
@@ -254,8 +257,17 @@ def test_a_step_goes_when_its_conditions_hold() -> None:
     assert (missed.outcome, met.outcome) == ("skip", "send")
     assert ("condition", "skipped: it does not hold") in lines(missed)
     assert "(score at least 5.0)" in [check.input for check in met.checks]
-    assert of_step(config, step=5).outcome == "send"
     assert of_step(config, category=Category.TRANSACTIONAL).outcome == "send"
+
+
+def test_a_step_that_is_no_more_is_skipped() -> None:
+    """The version that has taken the lead over may have fewer of them; the record says so, and the message is over."""
+    gone = of_step(product(), step=2)
+    assert gone.outcome == "skip"
+    assert gone.checks[-1].input == "step 2"
+    assert lines(gone)[-1] == ("condition", "skipped: the sequence of User has no such step by now")
+    assert of_step(product(nurturing_sequences=[])).outcome == "skip"
+    assert of_step(product(nurturing_sequences=[]), category=Category.TRANSACTIONAL).outcome == "send"
 
 
 def test_a_reached_goal_makes_the_rest_needless() -> None:

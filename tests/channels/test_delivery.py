@@ -389,6 +389,7 @@ async def test_six_failures_are_enough(store: Store, clock: Clock):
     assert len(dead.attempts) == 6
     (item,) = await rig.reviews(lead_id)
     assert (item.body["kind"], item.body["error"]) == (ReviewKind.MESSAGE, "451 busy")
+    assert item.body["attempts"] == 6
     assert (await rig.stored(f"{lead_id}.1.1")).status is State.PLANNED
 
 

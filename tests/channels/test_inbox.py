@@ -147,6 +147,7 @@ async def test_what_breaks_again_and_again_goes_to_a_person(
     (item,) = (await store.find(REVIEW_ALL)).items
     assert (item.id, item.body["kind"], item.body["error"]) == (f"inbound-{sid(1)}", "inbound", "RuntimeError: bug")
     assert orjson.loads(item.body["input"])["Body"] == "first"
+    assert item.body["attempts"] == ATTEMPTS
     assert (await stored(store, 1)).outcome == "review"
     assert (await stored(store, 1)).attempts == ATTEMPTS
 
@@ -157,7 +158,7 @@ async def test_what_cannot_be_answered_goes_to_a_person_at_once(store: Store, in
     await take(inbox, "Hi", 1)
     assert await inbox.work() == 1
     (item,) = (await store.find(REVIEW_ALL)).items
-    assert item.body["error"] == "there is no product"
+    assert (item.body["error"], item.body["attempts"]) == ("there is no product", 1)
 
 
 async def test_a_store_that_is_away_costs_nothing(store: Store, inbox: Inbox, listener: Listener):

@@ -63,6 +63,15 @@ def test_the_queue_from_a_terminal(ids: list[str], capsys: pytest.CaptureFixture
     assert ids[2] in leadline(capsys, "list", "--status", "discarded")
 
 
+def test_many_are_discarded_from_a_terminal(ids: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """By the same filter as a replay, each with the reason."""
+    assert leadline(capsys, "discard", "--all", "--product", "another") == ""
+    out = leadline(capsys, "discard", "--all", "--kind", "quarantine", "--reason", "old").splitlines()
+    assert [line.split() for line in out] == [[id, "discarded"] for id in ids]
+    assert shown(capsys, ids[1])["history"][-1]["did"] == "discarded: old"
+    assert leadline(capsys, "list") == ""
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
@@ -71,6 +80,8 @@ def test_the_queue_from_a_terminal(ids: list[str], capsys: pytest.CaptureFixture
         (["replay", "--all", "--input", "x"], 2, "--input corrects one item"),
         (["replay", "x", "--kind", "quarantine"], 2, "go with --all"),
         (["replay", "q0", "--input", "bad.json"], 2, "--input: "),
+        (["discard"], 2, "name one item, or give --all"),
+        (["discard", "x", "--product", "flowdesk"], 2, "go with --all"),
         (["replay", "q0", "--input", "missing.json"], 1, "missing.json"),
         (["show", "nothing"], 1, "there is no review item nothing"),
     ],

@@ -62,6 +62,11 @@ async def replay_all(api: Api) -> Reply:
     return await api.post("/review/replay", {"kind": "quarantine"})
 
 
+async def discard_all(api: Api) -> Reply:
+    await waiting(api)
+    return await api.post("/review/discard", {"kind": "quarantine", "reason": "Dana's own test"})
+
+
 async def discard(api: Api) -> Reply:
     return await api.post(f"/review/{await waiting(api)}/discard", {"reason": "Dana's own test"})
 
@@ -89,6 +94,7 @@ AUDITED: dict[str, tuple[str, Callable[[Api], Awaitable[Reply]]]] = {
     "POST /review/{id}/replay": ("review.replay", replay),
     "POST /review/replay": ("review.replay", replay_all),
     "POST /review/{id}/discard": ("review.discard", discard),
+    "POST /review/discard": ("review.discard", discard_all),
     "POST /persons/{id}/merge": ("person.merge", merge),
     "POST /persons/merges/{id}/undo": ("person.unmerge", unmerge),
     "DELETE /leads/{id}": ("person.erase", erase),

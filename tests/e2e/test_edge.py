@@ -264,6 +264,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "POST /events/{id}/reclassify": {"machine": True},
     "POST /persons/{id}/merge": {"into": "PERSON"},
     "POST /handoffs/{id}/reply": {"text": "t", "by": "ana"},
+    "POST /review/discard": {"kind": "quarantine", "product_id": "flowdesk", "lead_id": "ID", "reason": "r"},
 }  # fmt: skip
 
 

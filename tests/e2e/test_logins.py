@@ -88,7 +88,8 @@ async def test_what_is_quarantined_lands_in_review_as_it_came(api: Api) -> None:
     assert [items[result["review_id"]]["input"] for result in results] == sent
     for item in items.values():
         assert item.keys() == {
-            "id", "kind", "status", "reason", "lead_id", "message_id", "input", "error", "attempts", "created_at",
+            "id", "kind", "status", "reason", "lead_id", "message_id", "input", "error", "last_error",
+            "attempts", "created_at",
         }  # fmt: skip
         assert (item["kind"], item["status"], item["attempts"]) == ("quarantine", "open", 0)
     one = await api.get(f"/review/{results[5]['review_id']}")

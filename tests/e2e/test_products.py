@@ -6,7 +6,11 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.client import Api
+from tests.e2e.client import Api, Reply
+from tracker.errors import Invalid
+from tracker.product import ProductConfig
+from tracker.routes.products import ProductBody, ProductView
+from tracker.store.schema import Kind
 
 MAIL = {"template_id": "welcome", "channel": "email", "subject": "Hi {{ person.first_name }}", "text": "Hello"}
 STEP = {"delay_hours": 0, "channel": "email", "template_id": "welcome"}
@@ -68,7 +72,7 @@ async def test_an_old_etag_makes_no_version(api: Api) -> None:
 
 
 async def test_every_fault_of_a_configuration_is_told_with_its_path(api: Api) -> None:
-    """All faults at once: shapes first, then templates that do not exist; nothing is kept."""
+    """All faults at once, shapes and templates that do not exist, each place told once; nothing is kept."""
     reply = await api.put(
         "/products/grid",
         {
@@ -77,20 +81,38 @@ async def test_every_fault_of_a_configuration_is_told_with_its_path(api: Api) ->
             "colour": 1,
             "nurturing_sequences": [
                 sequence({**STEP, "channel": "pigeon"}),
-                sequence({**STEP, "delay_hours": "soon"}, stage="Boss"),
+                sequence({**STEP, "delay_hours": "soon"}, {**STEP, "template_id": "../x"}, stage="Boss"),
+            ],
+            "re_engagement": {"after_days": 3, "messages": [STEP]},
+            "progression": {"engaged": [{"score_at_least": 1}, {"event_seen": {"type": "email_open", "message": "m"}}]},
+            "experiments": [
+                {"experiment_id": "e", "stage": "User", "step": 3,
+                 "variants": [{"name": "a", "template_id": "one"}, {"name": "b", "template_id": "two"}]}
             ],
             "scoring_rules": {"login_points": None},
+            "holdout": 200,
         },
-    )
+    )  # fmt: skip
     assert reply.status == 422
-    assert set(reply.paths) == {
-        "name",
-        "colour",
-        "nurturing_sequences/0/messages/0/channel",
-        "nurturing_sequences/1/stage",
-        "nurturing_sequences/1/messages/0/delay_hours",
-        "scoring_rules/login_points",
-    }
+    assert sorted(reply.paths) == sorted(
+        [
+            "name",
+            "colour",
+            "nurturing_sequences/0/messages/0/channel",
+            "nurturing_sequences/0/messages/0/template_id",
+            "nurturing_sequences/1/stage",
+            "nurturing_sequences/1/messages/0/delay_hours",
+            "nurturing_sequences/1/messages/0/template_id",
+            "nurturing_sequences/1/messages/1/template_id",
+            "re_engagement/messages/0/template_id",
+            "progression/engaged/1/event_seen/message",
+            "experiments/0/step",
+            "experiments/0/variants/0/template_id",
+            "experiments/0/variants/1/template_id",
+            "scoring_rules/login_points",
+            "holdout",
+        ]
+    )
     missing = [sequence(STEP, {**STEP, "channel": "whatsapp"}, {**STEP, "template_id": "gone"})]
     await api.post("/templates", MAIL)
     reply = await api.put("/products/grid", {"product_id": "grid", "name": "G", "nurturing_sequences": missing})
@@ -101,10 +123,47 @@ async def test_every_fault_of_a_configuration_is_told_with_its_path(api: Api) ->
     assert (await api.get("/products/grid")).status == 404
 
 
+async def test_what_is_not_put_over_http_is_checked_too(api: Api) -> None:
+    """A file that seeds the store is held to the same."""
+    variants = [{"name": "a", "template_id": "one"}, {"name": "b", "template_id": "two"}]
+    experiment = {"experiment_id": "e", "stage": "User", "step": "3", "variants": variants}
+    config = ProductConfig.model_validate({"product_id": "grid", "name": "Grid", "experiments": [experiment]})
+    with pytest.raises(Invalid) as raised:
+        await api.server.catalog.put(config, author="a file")
+    assert [fault.path for fault in raised.value.faults] == [
+        "experiments/0/step",
+        "experiments/0/variants/0/template_id",
+        "experiments/0/variants/1/template_id",
+    ]
+
+
+async def test_what_was_read_can_be_put_back(api: Api) -> None:
+    """What GET adds is ignored, and marked as read-only; anything else that is unknown is refused."""
+    await api.post("/templates", MAIL)
+    conditions = [{"score_at_least": 1}, {"event_seen": {"type": "email_open", "message": "welcome"}}]
+    await api.product(nurturing_sequences=[sequence({**STEP, "conditions": conditions})], retention_days=30)
+    await api.put("/products/flowdesk?draft=true", {"product_id": "flowdesk", "name": "Draft"})
+    shown = (await api.post("/products/flowdesk/rollout", {"version": 3, "percent": 5})).body
+    assert (shown["version"], shown["rollout"]["version"]) == (2, 3)
+    again = await api.put("/products/flowdesk", {**shown, "name": "Edited"}, If_Match='"2"')
+    assert (again.status, again.body["version"], again.body["name"]) == (200, 4, "Edited")
+    read = await api.get("/products/flowdesk")
+    assert read.body == {**{k: v for k, v in shown.items() if k != "rollout"}, "name": "Edited", "version": 4}
+    assert (await api.put("/products/flowdesk", read.body)).body == read.body
+    assert (await api.put("/products/flowdesk", {**read.body, "versions": 1})).paths == ["versions"]
+    assert (await api.put("/products/flowdesk", read.body, If_Match='"2"')).status == 412
+    added = ProductView.model_fields.keys() - ProductConfig.model_fields.keys()
+    assert ProductBody.model_fields.keys() - ProductConfig.model_fields.keys() == added
+    described = (await api.get("/openapi.json")).body["components"]["schemas"]["ProductBody"]["properties"]
+    assert {name for name, field in described.items() if field.get("readOnly")} == added
+
+
 async def test_a_product_is_put_under_its_own_id(api: Api) -> None:
     """A body that names another product is a mistake, and is told as one."""
     reply = await api.put("/products/grid", {"product_id": "flowdesk", "name": "X"})
     assert (reply.status, reply.paths) == (422, ["product_id"])
+    reply = await api.put("/products/grid", {"product_id": "flowdesk", "name": ""})
+    assert (reply.status, set(reply.paths)) == (422, {"product_id", "name"})
 
 
 async def test_templates_are_versioned(api: Api) -> None:
@@ -280,5 +339,129 @@ async def test_a_rollback_returns_to_what_was_live(api: Api) -> None:
     assert (await api.post("/products/flowdesk/rollback")).body["version"] == 1
     assert (await api.post("/products/flowdesk/rollback")).status == 409
     assert (await api.post("/products/flowdesk/rollback", {"version": 9})).status == 404
-    assert (await api.post("/products/flowdesk/rollback", {"version": 3})).body["name"] == "Three"
     assert (await api.post("/products/nobody/rollback")).status == 404
+
+
+async def test_a_rollback_goes_to_an_older_version_that_was_live(api: Api) -> None:
+    """Never forwards, to itself or to a draft, which changes nothing; what was live before that one comes next."""
+    for version, name in enumerate(["Two", "Draft", "Four", "Five"], start=2):
+        query = "?draft=true" if name == "Draft" else ""
+        body = {"product_id": "flowdesk", "name": name}
+        assert (await api.put(f"/products/flowdesk{query}", body)).body["version"] == version
+    audited = await api.everything("/audit")
+    for number in (5, 3, 6):
+        reply = await api.post("/products/flowdesk/rollback", {"version": number})
+        assert (reply.status, str(number) in reply.body["detail"]) == (404 if number == 6 else 409, True)
+    assert await api.everything("/audit") == audited
+    assert (await api.post("/products/flowdesk/rollback", {"version": 2})).body["name"] == "Two"
+    assert (await api.post("/products/flowdesk/rollback", {"version": 4})).status == 409
+    await api.put("/products/flowdesk", {"product_id": "flowdesk", "name": "Six"})
+    assert (await api.post("/products/flowdesk/rollback", {})).body["version"] == 2
+    await api.put("/products/flowdesk", {"product_id": "flowdesk", "name": "Seven"})
+    assert (await api.post("/products/flowdesk/rollback", {"version": 4})).body["version"] == 4
+    assert (await api.post("/products/flowdesk/rollback", {})).body["version"] == 2
+    assert (await api.post("/products/flowdesk/rollback", {})).body["version"] == 1
+
+
+async def test_a_rollback_ends_every_rollout(api: Api) -> None:
+    """Also one that returns to an older version; before the first there is none, so there only the rollout ends."""
+    await api.put("/products/flowdesk", {"product_id": "flowdesk", "name": "Two"})
+    await api.put("/products/flowdesk?draft=true", {"product_id": "flowdesk", "name": "Draft"})
+    for live in (1, 1):
+        await api.post("/products/flowdesk/rollout", {"version": 3, "percent": 50})
+        ended = await api.post("/products/flowdesk/rollback", {})
+        assert (ended.status, ended.body["version"], "rollout" in ended.body) == (200, live, False)
+    assert (await api.post("/products/flowdesk/rollback", {})).status == 409
+
+
+async def test_what_is_only_a_draft_is_neither_rolled_out_nor_back(api: Api) -> None:
+    """Nothing is live that the others could enter with: refused, and nothing is changed."""
+    await api.put("/products/young?draft=true", {"product_id": "young", "name": "Young"})
+    audited = await api.everything("/audit")
+    bodies: dict[str, list[dict[str, Any]]] = {
+        "rollout": [{"version": 1, "percent": 50}],
+        "rollback": [{}, {"version": 1}],
+    }
+    for what, sent in bodies.items():
+        for body in sent:
+            reply = await api.post(f"/products/young/{what}", body)
+            assert (reply.status, "nothing of young is live yet" in reply.body["detail"]) == (409, True)
+    assert await api.everything("/audit") == audited
+    assert (await api.get("/products/young")).status == 404
+    assert (await api.put("/products/young", {"product_id": "young", "name": "Young"})).status == 200
+
+
+async def points_of(api: Api, lead: dict[str, Any]) -> Any:
+    return (await api.event(lead["id"])).body["score_impact"]
+
+
+async def put_worth(api: Api, points: int, query: str = "", **more: Any) -> Reply:
+    rules = {"login_points": points, **more}
+    return await api.put(
+        f"/products/flowdesk{query}", {"product_id": "flowdesk", "name": "Flowdesk", "scoring_rules": rules}
+    )
+
+
+async def test_a_version_may_take_over_leads_in_flight(api: Api) -> None:
+    """Those that entered with the versions it names, and those who follow these; points that they have stay."""
+    first = await api.lead()
+    await points_of(api, first)
+    await put_worth(api, 10)
+    second = await api.lead()
+    took = await put_worth(api, 20, "?takes_over=2")
+    assert (took.status, took.body["version"]) == (200, 3)
+    assert [await points_of(api, lead) for lead in (first, second, await api.lead())] == [5, 20, 20]
+    await put_worth(api, 30, "?takes_over=1,3")
+    assert [await points_of(api, lead) for lead in (first, second)] == [30, 30]
+    score = (await api.get(f"/leads/{first['id']}/score")).body["total"]
+    assert (score, (await api.get(f"/leads/{first['id']}")).body["engagement_score"]) == (40, 40)
+    versions = (await api.get("/products/flowdesk/versions")).body["items"]
+    assert [version.get("takes_over") for version in versions] == [[1, 3], [2], None, None]
+    assert "takes over 1, 3" in (await api.get("/audit")).body["items"][0]["detail"]
+    assert (await put_worth(api, 30, "?takes_over=3")).body["version"] == 4
+    assert (await put_worth(api, 30, "?takes_over=all")).body["version"] == 5
+    assert (await put_worth(api, 30, "?takes_over=all")).body["version"] == 5
+
+
+async def test_a_rollback_gives_leads_back(api: Api) -> None:
+    """What was taken over since goes by what it went by before; another process sees it within a second."""
+    first = await api.lead()
+    await put_worth(api, 10, "?takes_over=all")
+    await put_worth(api, 20, "?takes_over=all")
+    newest = await api.lead()
+    assert [await points_of(api, lead) for lead in (first, newest)] == [20, 20]
+    await api.post("/products/flowdesk/rollback")
+    assert [await points_of(api, lead) for lead in (first, newest)] == [10, 20]
+    await api.post("/products/flowdesk/rollback")
+    assert [await points_of(api, lead) for lead in (first, newest)] == [5, 20]
+
+
+async def test_what_cannot_be_taken_over_is_refused_with_its_path(api: Api) -> None:
+    """No such version, a draft that would take over, points that fade otherwise; nothing is kept."""
+    before = await api.everything("/audit")
+    assert (await put_worth(api, 10, "?takes_over=1,2,0")).paths == ["takes_over"]
+    assert (await put_worth(api, 10, "?takes_over=1,2,7")).paths == ["takes_over/1", "takes_over/2"]
+    assert (await put_worth(api, 10, "?takes_over=1&draft=true")).paths == ["takes_over"]
+    assert (await put_worth(api, 10, "?takes_over=all", half_life_days=7)).paths == ["scoring_rules/half_life_days"]
+    assert await api.everything("/audit") == before
+    await put_worth(api, 10, "?draft=true")
+    await put_worth(api, 20, "?takes_over=all")
+    reply = await api.post("/products/flowdesk/rollout", {"version": 2, "percent": 5})
+    assert (reply.status, reply.body["detail"]) == (409, "version 3 has taken over the leads of version 2")
+
+
+async def test_a_shorter_sequence_takes_over_in_peace(api: Api) -> None:
+    """A message whose step is no more is skipped with the reason, the sequence ends, and no call fails."""
+    await api.post("/templates", MAIL)
+    await api.product(nurturing_sequences=[sequence(STEP, STEP)])
+    lead = await api.lead()
+    none = {"product_id": "flowdesk", "name": "Flowdesk", "nurturing_sequences": []}
+    assert (await api.put("/products/flowdesk?takes_over=all", none)).status == 200
+    await api.server.delivery.work()
+    (message,) = [item for item in await api.everything(f"/leads/{lead['id']}/timeline") if item["kind"] == "message"]
+    shown = (await api.get(f"/messages/{message['id']}/status")).body
+    assert shown["status"] == "skipped"
+    assert shown["decision"][-1]["outcome"] == "skipped: the sequence of User has no such step by now"
+    (enrolment,) = await api.server.store.get(Kind.ENROLMENTS, lead["id"])
+    assert enrolment is not None
+    assert enrolment.body["ended"] == "the sequence has become shorter"

@@ -30,7 +30,9 @@ async def test_a_corrected_record_becomes_a_login(api: Api) -> None:
     assert (worse.status, worse.paths) == (422, ["event_id", "occurred_at"])
     item = (await api.get(f"/review/{id}")).body
     assert (item["status"], item["attempts"], item["input"]) == ("open", 2, sent)
-    assert "event_id" in item["error"]
+    assert item["error"].startswith("occurred_at: ")
+    assert item["last_error"].startswith("event_id: ")
+    assert (await api.get("/review")).body["items"][0]["last_error"] == item["last_error"]
     done = await api.post(f"/review/{id}/replay", {"input": login()})
     assert (done.status, done.body["status"], done.body["corrected"]) == (200, "replayed", login())
     lead = (await api.get(f"/leads/{done.body['lead_id']}")).body
@@ -77,6 +79,41 @@ async def test_a_discarded_item_is_done_with(api: Api) -> None:
     assert (await api.post(f"/review/{id}/replay")).status == 409
     assert await api.everything("/review?status=open") == []
     assert [item["id"] for item in await api.everything("/review?status=discarded")] == [id]
+
+
+@pytest.mark.parametrize("settle", ["replay", "discard"])
+async def test_a_dead_letter_that_comes_again_is_open_again(api: Api, settle: str) -> None:
+    """The workflow has failed once more: the item that was settled is back in the queue, and what was done is told."""
+    letter = {"workflow": "crm", "record": login(), "error": "no answer"}
+    first = (await api.post("/dead-letters", letter)).body["review_id"]
+    assert (await api.post("/dead-letters", letter)).body["review_id"] == first
+    await api.post(f"/review/{first}/{settle}")
+    assert await api.everything("/review?status=open") == []
+    replies = await asyncio.gather(*(api.post("/dead-letters", letter, Idempotency_Key="k") for _ in range(5)))
+    assert {reply.body["review_id"] for reply in replies if reply.status == 202} == {first}
+    (item,) = await api.everything("/review?status=open")
+    assert (item["id"], item["input"], item["error"]) == (first, login(), "no answer")
+    history = (await api.get(f"/review/{first}")).body["history"]
+    assert [line["did"] for line in history][1:] == ["given up again"]
+    assert (await api.get("/audit")).body["items"][0]["action"] == "review.reopen"
+    assert (await api.post(f"/review/{first}/replay")).body["status"] == "replayed"
+
+
+async def test_many_are_discarded_at_once(api: Api) -> None:
+    """By the filter of a replay, with a reason; the answer counts them, and says where to go on."""
+    for n in range(3):
+        await quarantined(api, event_id=f"l{n}", occurred_at="x")
+    other = await quarantined(api, event_id="other", product_id="never")
+    filtered = {"kind": "quarantine", "status": "open", "product_id": "flowdesk", "reason": "a test"}
+    first = (await api.post("/review/discard", {**filtered, "limit": 2})).body
+    assert (first["discarded"], first["failed"], len(first["results"])) == (2, 0, 2)
+    second = (await api.post("/review/discard", {**filtered, "cursor": first["next_cursor"]})).body
+    assert (second["discarded"], second["failed"], second["next_cursor"]) == (1, 0, None)
+    assert [item["id"] for item in await api.everything("/review?status=open")] == [other]
+    done = (await api.get(f"/review/{first['results'][0]['id']}")).body
+    assert done["history"][-1]["did"] == "discarded: a test"
+    assert (await api.post("/review/discard", {"status": "replayed"})).paths == ["status"]
+    assert (await api.post("/review/discard")).status == 415
 
 
 @pytest.mark.parametrize("what", ["replay", "discard"])

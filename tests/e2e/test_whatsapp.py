@@ -492,6 +492,7 @@ async def test_a_message_that_does_not_arrive_is_told(api: Api):
     await told(api, message_id, "undelivered", sid, ErrorCode="63016")
     assert (await state(api, message_id))["callbacks"][0]["error_code"] == "63016"
     (item,) = await api.everything("/review?status=open")
+    assert item["attempts"] == 1
     assert item["message_id"] == message_id
     assert "24 h" in item["error"]
 

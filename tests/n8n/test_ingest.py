@@ -80,7 +80,7 @@ def test_a_time_that_is_none_is_refused(time: str) -> None:
         ([], []),
         ({"events": [1, 2]}, [1, 2]),
         ({"events": [], "more": 1}, []),
-        ({"events": {"event_id": "1"}}, [{"events": {"event_id": "1"}}]),
+        ({"events": 1, "event_id": "1"}, [{"events": 1, "event_id": "1"}]),
         ({}, [{}]),
     ],
 )
@@ -91,9 +91,11 @@ def test_a_container_is_opened(body: Any, records: list[Any]) -> None:
 
 @pytest.mark.parametrize("body", ["text", 5, None, True, 1.5])
 def test_what_contains_nothing_is_refused(body: Any) -> None:
-    """A number or a text holds no records, so the whole request is refused."""
-    with pytest.raises(Invalid):
-        unwrap(body)
+    """A number or a text holds no records, so the whole request is refused; so is an envelope around one."""
+    for sent, path in ((body, ""), ({"events": body}, "events"), ({"events": {"event_id": "1"}}, "events")):
+        with pytest.raises(Invalid) as raised:
+            unwrap(sent)
+        assert [fault.path for fault in raised.value.faults] == [path]
 
 
 def test_a_batch_has_a_thousand_records_at_most() -> None:

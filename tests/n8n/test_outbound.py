@@ -220,6 +220,7 @@ async def test_six_failures_put_an_event_before_a_person(rig: Rig, clock: Clock)
     assert (item["kind"], item["status"], item["lead_id"], item["error"]) == ("outbound", "open", lead_id, DOWN.error)
     assert item["input"]["event"] == rig.poster.got[0].event
     assert "receiver.test" in item["reason"]
+    assert item["attempts"] == ATTEMPTS
     assert "/hook" not in str(item)
     assert (await rig.outgoing(rig.poster.got[0].event["id"], id)).status is Way.DEAD
     del rig.poster.refusing[URL]

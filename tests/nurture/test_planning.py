@@ -184,6 +184,14 @@ def test_the_last_step_completes_the_sequence():
     assert enrolment(changes["enrolments", "l"]).ended == "complete"
 
 
+def test_a_sequence_that_has_become_shorter_ends():
+    """A version that takes leads over may have fewer steps: what is behind its end plans nothing and says so."""
+    for settled, step, ended in (("l.1.1", 1, "complete"), ("l.1.4", 4, "the sequence has become shorter")):
+        changes = decided(facts(settled=[Settled(settled, "skipped")]), Standing(enrolled(settled, step), None))
+        assert set(changes) == {("enrolments", "l")}
+        assert enrolment(changes["enrolments", "l"]).ended == ended
+
+
 def test_a_message_of_an_older_enrolment_settles_without_effect():
     """A late answer for a sequence that was left does not move the present one."""
     known = Standing(enrolled("l.2.0", 0, Stage.ENGAGED, number=2), outstanding(id="l.2.0"))

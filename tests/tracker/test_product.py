@@ -77,6 +77,14 @@ def test_all_faults_are_told_at_once() -> None:
     }
 
 
+def test_a_fault_tells_values_as_json_has_them() -> None:
+    """Who reads it knows no Python."""
+    with pytest.raises(ValidationError) as raised:
+        ProductConfig.model_validate(config(nurturing_sequences=[sequence({**STEP, "channel": "pigeon"})]))
+    (fault,) = faults(raised.value)
+    assert fault.message == "Input should be 'email', 'whatsapp' or 'chatbot'"
+
+
 def test_required_answers_are_questions_that_the_assistant_asks() -> None:
     """Another one could never be answered, and nobody would ever qualify."""
     assert paths(config(qualification={"required": ["email", "shoe_size"]})) == ["qualification/required/1"]

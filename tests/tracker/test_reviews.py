@@ -87,14 +87,15 @@ async def test_one_of_many_replays_wins(store: Store, queue: Review, clock: Cloc
 
 
 async def test_what_is_still_bad_stays_open(store: Store, queue: Review, clock: Clock, mender: Scripted):
-    """With the new error, one more attempt, and the input as it came; then a correction helps."""
+    """With the first error and the last one, one more attempt, and the input as it came; then a correction helps."""
     id = await put(store, clock)
     mender.does = mender.no
     with pytest.raises(Invalid) as raised:
         await queue.replay(id, "ana", {"a": 2})
     assert raised.value.faults == (FAULT,)
     item = await queue.get(id)
-    assert (item["status"], item["error"], item["attempts"]) == ("open", "occurred_at: is no time", 1)
+    assert (item["status"], item["attempts"]) == ("open", 1)
+    assert (item["error"], item["last_error"]) == ("e", "occurred_at: is no time")
     assert (item["input"], item["corrected"]) == ({"a": 1}, None)
     assert item["history"][0]["did"] == "replayed in vain: occurred_at: is no time"
     mender.does = mender.yes
@@ -221,6 +222,40 @@ async def test_many_are_replayed_by_filter(store: Store, queue: Review, clock: C
     assert [r["id"] for r in results] == ["q0"]
     items, _ = await queue.list(ReviewStatus.OPEN)
     assert {item["id"] for item in items} == {"q2", "q3", "q4", "out"}
+
+
+async def test_many_are_discarded_by_filter(store: Store, queue: Review, clock: Clock, mender: Scripted):
+    """As many are replayed: what the filter names, a bounded number, each with the reason; the rest stays."""
+    for n in range(4):
+        clock.forward(seconds=1)
+        await put(store, clock, f"q{n}", product_id="flow" if n else "grid", lead_id=f"l{n}")
+    await put(store, clock, "u", ReviewKind.UNCERTAIN, product_id="flow")
+    wanted = Wanted(product_id="flow")
+    results, after = await queue.discard_all(wanted, "ana", "old tests", limit=2)
+    assert [(r["id"], r["status"], r["lead_id"], r["error"]) for r in results] == [
+        ("q1", "discarded", "l1", None),
+        ("q2", "discarded", "l2", None),
+    ]
+    results, after = await queue.discard_all(wanted, "ana", limit=2, after=after)
+    assert ([r["id"] for r in results], after) == (["q3"], None)
+    assert [(await queue.get(id))["history"][0]["did"] for id in ("q1", "q3")] == ["discarded: old tests", "discarded"]
+    items, _ = await queue.list(ReviewStatus.OPEN)
+    assert {item["id"] for item in items} == {"q0", "u"}
+    assert mender.seen == []
+    results, _ = await queue.discard_all(Wanted(ReviewKind.UNCERTAIN), "ana")
+    assert [r["status"] for r in results] == ["discarded"]
+
+
+async def test_what_is_being_replayed_is_not_discarded_in_passing(store: Store, queue: Review, clock: Clock):
+    """One item that cannot be discarded at this moment costs the others nothing, and says why."""
+    busy, free = await put(store, clock), await put(store, clock, "j")
+    (found,) = await store.get(Kind.REVIEW, busy)
+    assert found is not None
+    trial = {"input": "d", "until": later(clock(), seconds=9)}
+    await store.commit(Replace(Kind.REVIEW, busy, found.version, {**found.body, "trial": trial}))
+    results, _ = await queue.discard_all(Wanted(), "ana")
+    assert {r["id"]: r["status"] for r in results} == {busy: "open", free: "discarded"}
+    assert "is being replayed" in next(r["error"] for r in results if r["error"])
 
 
 async def test_what_may_have_happened_is_not_replayed_in_passing(

@@ -1,17 +1,20 @@
 """Products over HTTP."""
 
-from typing import Annotated, Any
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SkipValidation, StringConstraints
 
 from tracker.catalog import Catalog
-from tracker.errors import Fault, Invalid, NotFound
+from tracker.errors import Fault, NotFound
 from tracker.keys import Scope
 from tracker.model import Input, Line, Output
-from tracker.product import ProductConfig, Versioned, dump
+from tracker.product import ProductConfig, ProductVersion, Versioned, dump
 from tracker.product_parts import Percent
 from tracker.times import Instant
 from tracker.web import Answer, Call, Route, etag
+
+READ_ONLY = Field(exclude=True, json_schema_extra={"readOnly": True})
 
 
 class RolloutView(Output):
@@ -28,11 +31,27 @@ class ProductView(ProductConfig):
     rollout: RolloutView | None = None
 
 
+class ProductBody(ProductConfig):
+    """A product's configuration. What GET adds to it may stay in, and is ignored."""
+
+    version: Annotated[SkipValidation[int | None], READ_ONLY] = None
+    rollout: Annotated[SkipValidation[RolloutView | None], READ_ONLY] = None
+
+
 class PutQuery(Input):
     """Attributes: draft: keep the version without making it live. note: why."""
 
     draft: bool = False
     note: Line = ""
+    takes_over: Annotated[str, StringConstraints(pattern=r"^(all|[1-9]\d{0,8}(,[1-9]\d{0,8}){0,99})$")] | None = Field(
+        None, description="Earlier versions whose leads go by this one from now on: `1,2`, or `all`."
+    )
+
+    @property
+    def taken_over(self) -> list[int] | Literal["all"]:
+        if self.takes_over == "all":
+            return "all"
+        return [int(number) for number in (self.takes_over or "").split(",") if number]
 
 
 class Rollout(Input):
@@ -41,7 +60,7 @@ class Rollout(Input):
 
 
 class Rollback(Input):
-    """Attributes: version: None ends the rollout, or else returns to what was live before."""
+    """Attributes: version: None returns to what was live before; where there is nothing, it only ends the rollout."""
 
     version: Annotated[int, Field(ge=1)] | None = None
 
@@ -52,10 +71,14 @@ class ProductList(Output):
 
 
 class VersionView(Output):
+    """Attributes: draft, takes_over: where there is something to tell."""
+
     version: int
     author: str
     note: str
     created_at: Instant
+    draft: bool = False
+    takes_over: list[int] = []
 
 
 class VersionList(Output):
@@ -73,7 +96,7 @@ class ProductRoutes:
             Route("GET", "/products", read, self.list, "Every product", {200: ProductList}),
             Route("GET", "/products/{id}", read, self.get, "A product's live configuration", {200: ProductView}),
             Route("PUT", "/products/{id}", write, self.put, "Make a new version and set it live", {200: ProductView},
-                  body=ProductConfig, query=PutQuery, errors=(412,)),
+                  body=ProductBody, query=PutQuery, errors=(412,), also=self.faults),
             Route("POST", "/products/{id}/rollout", write, self.rollout, "Give a version a share of the new leads",
                   {200: ProductView}, body=Rollout, errors=(404, 409)),
             Route("POST", "/products/{id}/rollback", write, self.rollback, "Return to an older version",
@@ -107,22 +130,32 @@ class ProductRoutes:
         await self._catalog.rollback(id, call.body.version, author=call.principal.name)
         return await self._shown(id)
 
-    async def put(self, call: Call[ProductConfig, PutQuery]) -> Answer:
-        if call.body.product_id != call.path["id"]:
-            raise Invalid("the body is about another product", Fault("product_id", f"is not {call.path['id']}"))
+    async def faults(self, path: Mapping[str, str], given: Any) -> Sequence[Fault]:
+        """Return what is wrong with a configuration for this product beyond its own shape."""
+        id, named = path["id"], given.get("product_id") if isinstance(given, dict) else None
+        other = isinstance(named, str) and named != id
+        return [*([Fault("product_id", f"is not {id}")] if other else []), *await self._catalog.faults(given, id)]
+
+    async def put(self, call: Call[ProductBody, PutQuery]) -> Answer:
         done = await self._catalog.put(
             call.body,
             author=call.principal.name,
             expected=call.if_match,
             draft=call.query.draft,
             note=call.query.note,
+            takes_over=call.query.taken_over,
         )
         return Answer(body=_view(done), headers=etag(done.number))
 
     async def versions(self, call: Call[None, Any]) -> Answer:
         found = await self._catalog.versions(call.path["id"])
-        items = [{"version": v.number, "author": v.author, "note": v.note, "created_at": v.created_at} for v in found]
-        return Answer(body={"items": items, "next_cursor": None})
+        return Answer(body={"items": [_version(version) for version in found], "next_cursor": None})
+
+
+def _version(version: ProductVersion) -> dict[str, Any]:
+    more = {"draft": True} if version.draft else {"takes_over": version.takes_over} if version.takes_over else {}
+    told = {"author": version.author, "note": version.note, "created_at": version.created_at}
+    return {"version": version.number, **told, **more}
 
 
 def _view(product: Versioned) -> dict[str, Any]:

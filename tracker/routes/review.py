@@ -1,5 +1,6 @@
 """The review queue over HTTP."""
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -8,6 +9,7 @@ from tracker.keys import Scope
 from tracker.model import Input, Line, Output, Slug
 from tracker.review import ReviewFull, ReviewKind, ReviewStatus, ReviewView
 from tracker.reviews import AS_IT_CAME, Review, Wanted
+from tracker.store.port import Cursor
 from tracker.web import Answer, Call, Paging, Route, listed
 
 
@@ -31,8 +33,8 @@ class Discard(Input):
     reason: Line | None = None
 
 
-class ReplayAll(Paging):
-    """Which open items are replayed. Those that may have happened already only where `kind` says `uncertain`."""
+class Filter(Paging):
+    """Which open items are meant. Those that may have happened already only where `kind` says `uncertain`."""
 
     kind: ReviewKind | None = None
     status: Literal[ReviewStatus.OPEN] = ReviewStatus.OPEN
@@ -40,8 +42,18 @@ class ReplayAll(Paging):
     lead_id: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     limit: int = Field(100, ge=1, le=500)
 
+    @property
+    def wanted(self) -> Wanted:
+        return Wanted(self.kind, self.product_id, self.lead_id)
 
-class ReplayResult(Output):
+
+class DiscardAll(Filter):
+    """Which open items are discarded, and why. Without a filter all that have not perhaps happened already."""
+
+    reason: Line | None = None
+
+
+class SettledItem(Output):
     id: str
     kind: ReviewKind
     status: ReviewStatus
@@ -54,7 +66,16 @@ class ReplayResults(Output):
 
     replayed: int
     failed: int
-    results: list[ReplayResult]
+    results: list[SettledItem]
+    next_cursor: str | None
+
+
+class DiscardResults(Output):
+    """Attributes: discarded, failed: how many of `results`. next_cursor: where the next call goes on."""
+
+    discarded: int
+    failed: int
+    results: list[SettledItem]
     next_cursor: str | None
 
 
@@ -67,7 +88,9 @@ class ReviewRoutes:
         return [
             Route("GET", "/review", scope, self.list, "What needs a human", {200: ReviewList}, query=ReviewQuery),
             Route("POST", "/review/replay", scope, self.replay_all, "Try open items again, by filter",
-                  {200: ReplayResults}, body=ReplayAll, optional=True),
+                  {200: ReplayResults}, body=Filter, optional=True),
+            Route("POST", "/review/discard", scope, self.discard_all, "Take open items from the queue, by filter",
+                  {200: DiscardResults}, body=DiscardAll),
             Route("GET", one, scope, self.get, "One item", {200: ReviewFull}),
             Route("POST", f"{one}/replay", scope, self.replay, "Try an item again, once; its input may be corrected",
                   {200: ReviewFull}, body=Replay, optional=True, errors=(409,)),
@@ -91,12 +114,19 @@ class ReviewRoutes:
         reason = call.body.reason or ""
         return Answer(body=await self._review.discard(call.path["id"], call.principal.name, reason))
 
-    async def replay_all(self, call: Call[ReplayAll, Any]) -> Answer:
-        given = call.body
-        wanted = Wanted(given.kind, given.product_id, given.lead_id)
-        results, after = await self._review.replay_all(
-            wanted, call.principal.name, limit=given.limit, after=given.after
-        )
-        replayed = sum(result["status"] == ReviewStatus.REPLAYED for result in results)
-        body = {"replayed": replayed, "failed": len(results) - replayed, "results": results}
-        return Answer(body={**body, "next_cursor": after.encode() if after else None})
+    async def replay_all(self, call: Call[Filter, Any]) -> Answer:
+        given, by = call.body, call.principal.name
+        done = await self._review.replay_all(given.wanted, by, limit=given.limit, after=given.after)
+        return _settled(ReviewStatus.REPLAYED, *done)
+
+    async def discard_all(self, call: Call[DiscardAll, Any]) -> Answer:
+        given, by, reason = call.body, call.principal.name, call.body.reason or ""
+        done = await self._review.discard_all(given.wanted, by, reason, limit=given.limit, after=given.after)
+        return _settled(ReviewStatus.DISCARDED, *done)
+
+
+def _settled(status: ReviewStatus, results: Sequence[Mapping[str, Any]], after: Cursor | None) -> Answer:
+    """Return what became of many items. Args: status: how those are by now that did not fail."""
+    count = sum(result["error"] is None for result in results)
+    body = {str(status): count, "failed": len(results) - count, "results": results}
+    return Answer(body={**body, "next_cursor": after.encode() if after else None})

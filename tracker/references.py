@@ -1,0 +1,96 @@
+"""What a configuration names that has to exist elsewhere: steps and templates. Pure.
+
+It is read from JSON as it was given, whatever else is wrong with it, so that all faults can be told at once.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from tracker.errors import Fault
+from tracker.events import Channel
+from tracker.stages import Stage
+
+
+class Named(NamedTuple):
+    """A template that a configuration names. Attributes: channel: on which it has to speak; None: on any."""
+
+    path: str
+    template_id: str
+    channel: Channel | None
+
+
+def named_templates(given: Any) -> list[Named]:
+    """Return every template that steps, variants and conditions name, with the path of its name."""
+    return [*_of_steps(given), *_of_variants(given), *_of_conditions(given, "")]
+
+
+def stray_experiments(given: Any) -> list[Fault]:
+    """Return the experiments about a step that no sequence has. A stage that is none is its field's own fault."""
+    steps = _numbered(given)
+    return [
+        Fault(f"experiments/{n}/step", f"the sequence of {stage} has no such step")
+        for n, experiment in _objects(given, "experiments")
+        if isinstance(stage := experiment.get("stage"), str)
+        and stage in _STAGES
+        and isinstance(step := experiment.get("step"), int)
+        and (stage, step) not in steps
+    ]
+
+
+_STAGES = {str(stage) for stage in Stage}
+
+
+def _of_steps(given: Any) -> Iterator[Named]:
+    for s, sequence in _objects(given, "nurturing_sequences"):
+        for m, step in _objects(sequence, "messages"):
+            yield from _named(f"nurturing_sequences/{s}/messages/{m}/template_id", step, step)
+    silent = given.get("re_engagement") if isinstance(given, dict) else None
+    for m, step in _objects(silent, "messages"):
+        yield from _named(f"re_engagement/messages/{m}/template_id", step, step)
+
+
+def _of_variants(given: Any) -> Iterator[Named]:
+    """A variant is sent where its step is."""
+    steps = _numbered(given)
+    for e, experiment in _objects(given, "experiments"):
+        place = experiment.get("stage"), experiment.get("step")
+        step = steps.get(place, {}) if all(isinstance(part, str | int) for part in place) else {}
+        for v, variant in _objects(experiment, "variants"):
+            yield from _named(f"experiments/{e}/variants/{v}/template_id", variant, step)
+
+
+def _of_conditions(value: Any, path: str) -> Iterator[Named]:
+    """Conditions stand in steps, goals and progression, and in each other: so every part is looked through."""
+    parts: Any = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, part in parts:
+        seen = part.get("message") if name in _SIGHTINGS and isinstance(part, dict) else None
+        if isinstance(seen, str):
+            yield Named(f"{path}{name}/message", seen, None)
+        yield from _of_conditions(part, f"{path}{name}/")
+
+
+_SIGHTINGS = {"event_seen", "event_not_seen"}
+
+
+def _numbered(given: Any) -> dict[Any, dict[str, Any]]:
+    """Return the steps by stage and number, as experiments name them."""
+    return {
+        (stage, m): step
+        for _, sequence in _objects(given, "nurturing_sequences")
+        if isinstance(stage := sequence.get("stage"), str)
+        for m, step in _objects(sequence, "messages")
+    }
+
+
+def _named(path: str, given: dict[str, Any], step: dict[str, Any]) -> Iterator[Named]:
+    template_id, channel = given.get("template_id"), step.get("channel")
+    if isinstance(template_id, str):
+        yield Named(path, template_id, next((known for known in Channel if known == channel), None))
+
+
+def _objects(value: Any, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Return the objects of a list that a field holds, with their places; none where it holds something else."""
+    listed = value.get(name) if isinstance(value, dict) else None
+    for place, one in enumerate(listed if isinstance(listed, list) else ()):
+        if isinstance(one, dict):
+            yield place, one
