@@ -12,7 +12,7 @@ from n8n.thresholds import unanswered, waiting
 from tracker.contacts import Contacts, LeadFields
 from tracker.errors import Fault, Invalid, Refused
 from tracker.ingestion import Ingestion
-from tracker.logins import DEMOGRAPHIC, Login, Read, read_login
+from tracker.logins import Login, Read, read_login
 from tracker.ports import Mended, ToMend
 from tracker.recorder import Recorder
 from tracker.review import told
@@ -20,6 +20,7 @@ from tracker.stages import Stage
 from tracker.store.port import Change, Expect, Store
 from tracker.store.schema import Kind
 from tracker.times import instant
+from tracker.told import DEMOGRAPHIC
 
 
 class LoginMender:
