@@ -379,9 +379,11 @@ def take_over(
             if value != (has := demographics.get(name)):
                 news.append((name, value, has))
     values, lost = _settled(news, at, times, demographics) if news else ({}, NO_METADATA)
-    identity = CrmIdentity(source=login.source, user_id=login.crm_user_id)
-    if identity not in person.crm:
-        values["crm"] = (*person.crm, identity)
+    for identity in person.crm:
+        if identity.user_id == says["crm_user_id"] and identity.source == says["source"]:
+            break
+    else:
+        values["crm"] = (*person.crm, CrmIdentity(source=login.source, user_id=login.crm_user_id))
     if login.whatsapp_opt_in is not None and person.whatsapp_consent.status != "denied":
         status: ConsentStatus = "granted" if login.whatsapp_opt_in else "denied"
         if person.whatsapp_consent.status != status:
