@@ -46,6 +46,7 @@ from config.start_page import StartRoutes
 from config.webchat import TalkingAssistant, WebChatThreads
 from config.whatsapp import TalkingCorrespondent
 from n8n.ingest import IngestRoutes
+from n8n.thresholds import OpenThresholds, Thresholds
 from nurture.planning import Drips
 from tracker import idempotency
 from tracker.catalog import Catalog
@@ -104,6 +105,7 @@ class Server:
     delivery: Delivery
     inbox: Inbox
     retention: Retention
+    thresholds: Thresholds
     workers: list[Worker]
     senders: dict[Channel, Sender]
     engine: TrainedEngine
@@ -122,6 +124,7 @@ class Server:
         self.schedule.every(300, lambda: sessions.forget_expired(self.store), "forget sessions that are over")
         self.schedule.every(3600, self.outbound.deliverer.forget, "forget events that were delivered long ago")
         self.schedule.every(600, self.inbox.forget, "forget messages that were answered long ago")
+        self.schedule.every(15, self.thresholds.tick, "raise alerts for thresholds that nobody answers")
         self.schedule.every(60, self.retention.tick, "remove what products no longer keep")
         await self.outbound.start()
         for worker in self.workers:
@@ -177,7 +180,7 @@ def build(
     templates = TemplateCatalog(store)
     catalog = Catalog(store, templates)
     outbound = make_outbound(settings, store, clock, base_url=base_url)
-    reactors = (Drips(SequenceOutbox(), pace=demo.speed if demo else 1), outbound.events)
+    reactors = (Drips(SequenceOutbox(), pace=demo.speed if demo else 1), outbound.events, OpenThresholds())
     workers: list[Worker] = []
 
     def wake() -> None:
@@ -261,6 +264,7 @@ def build(
         delivery,
         inbox,
         make_retention(recorder, privacy),
+        Thresholds(recorder, outbound.subscriptions),
         [*workers, inbox_worker],
         senders,
         engine,

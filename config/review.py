@@ -2,7 +2,7 @@
 
 from channels.delivery import Delivery
 from channels.mending import InboundMender, MessageMender, TemplateMender
-from n8n.mending import FieldMender, LoginMender, OutboundMender
+from n8n.mending import FieldMender, LoginMender, OutboundMender, ThresholdMender
 from n8n.subscriptions import Subscriptions
 from tracker.contacts import Contacts
 from tracker.ingestion import Ingestion
@@ -24,5 +24,6 @@ def make_review(recorder: Recorder, ingestion: Ingestion, delivery: Delivery, su
         ReviewKind.TEMPLATE: TemplateMender(store, delivery),
         ReviewKind.INBOUND: InboundMender(store, clock),
         ReviewKind.OUTBOUND: OutboundMender(store, subscriptions, clock),
+        ReviewKind.THRESHOLD: ThresholdMender(recorder, subscriptions),
     }
     return Review(store, clock, menders, after=recorder.after)

@@ -1,21 +1,26 @@
-"""Replays of what came from n8n or goes there: records as logins, fields that were left out, events."""
+"""Replays of what came from n8n or goes there: records as logins, fields left out, events, thresholds."""
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
 from n8n.ingest import unwrap
-from n8n.outbound import Outgoing, Way, again, lane_id
+from n8n.outbound import Outgoing, Way, again, changes, lane_id, receivers
+from n8n.outbound_events import OutboundType, about, made
 from n8n.subscriptions import Subscriptions
+from n8n.thresholds import unanswered, waiting
 from tracker.contacts import Contacts, LeadFields
 from tracker.errors import Fault, Invalid, Refused
 from tracker.ingestion import Ingestion
-from tracker.logins import DEMOGRAPHIC, Login, Read, read_login
+from tracker.logins import Login, Read, read_login
 from tracker.ports import Mended, ToMend
+from tracker.recorder import Recorder
 from tracker.review import told
-from tracker.store.port import Store
+from tracker.stages import Stage
+from tracker.store.port import Change, Expect, Store
 from tracker.store.schema import Kind
 from tracker.times import instant
+from tracker.told import DEMOGRAPHIC
 
 
 class LoginMender:
@@ -113,3 +118,33 @@ class OutboundMender:
             raise Refused(f"the event is {outgoing.status} by now")
         (lane,) = await self._store.get(Kind.OUTBOUND_LANES, lane_id(outgoing.subscription_id, outgoing.lead_id))
         return Mended("sent again", wanted.lead_id, again(found, lane, at=instant(self._clock())))
+
+
+class ThresholdMender:
+    """Announces a threshold once more on which nobody has decided, and waits for an answer as the first time."""
+
+    acts_itself = False
+
+    def __init__(self, recorder: Recorder, subscriptions: Subscriptions):
+        self._recorder, self._subscriptions = recorder, subscriptions
+
+    async def mend(self, wanted: ToMend) -> Mended:
+        if wanted.corrected:
+            raise Invalid("a threshold is announced as it was", Fault("input", "cannot be changed"))
+        first = wanted.original["event"]
+        to, lead_id = Stage(first["data"]["to"]), first["data"]["lead_id"]
+        lead = await unanswered(self._recorder, lead_id, to, since=first["created_at"])
+        if lead is None:
+            return Mended("closed: it has been decided on", wanted.lead_id)
+        at = instant(self._recorder.clock())
+        data = {**first["data"], **about(lead.id, lead.lead)}
+        event = made(OutboundType.LEAD_THRESHOLD_REACHED, [lead.id, first["id"]], data, at=at)
+        known = await self._subscriptions.fresh()
+        plans = await receivers(self._recorder.store, known, [event], lead_id=lead.id)
+        if not plans:
+            raise Refused(f"nobody subscribes to {event.type}; move the lead by hand, or discard the item")
+        product_id = lead.lead.product_id
+        told: list[Change] = [Expect(Kind.LEADS, lead.id, lead.version)]
+        told.append(waiting(event, lead_id=lead.id, product_id=product_id))
+        told += changes(plans, lead_id=lead.id, product_id=product_id, at=at)
+        return Mended("announced again", lead.id, told)

@@ -57,13 +57,13 @@ def happened(facts: Facts, wanted: Collection[str], *, base_url: str) -> list[Ou
 
     Args: base_url: how people reach this server.
     """
-    at, about = instant(facts.now), None
+    at, whose = instant(facts.now), None
     events = []
     for type, tell in TELLERS.items():
         if type in wanted:
             for told in tell(facts, base_url):
-                about = about or _about(facts)
-                events.append(made(type, [facts.lead_id, told.cause], {**about, **told.data}, at=at))
+                whose = whose or about(facts.lead_id, facts.lead)
+                events.append(made(type, [facts.lead_id, told.cause], {**whose, **told.data}, at=at))
     return events
 
 
@@ -77,11 +77,10 @@ def alert(name: str, text: str, **more: Any) -> dict[str, Any]:
     return {"alert": name, "text": text, **more}
 
 
-def _about(facts: Facts) -> dict[str, Any]:
+def about(lead_id: str, lead: Lead) -> dict[str, Any]:
     """What every event of a lead says."""
-    lead = facts.lead
     return {
-        "lead_id": facts.lead_id,
+        "lead_id": lead_id,
         "person_id": lead.person_id,
         "product_id": lead.product_id,
         "stage": lead.stage,

@@ -25,6 +25,7 @@ from tracker.recorder import Loaded, Recorder
 from tracker.store.port import Change, Document, Insert, Replace, Store
 from tracker.store.schema import Kind
 from tracker.times import instant
+from tracker.told import OF_LEAD, by_api
 from tracker.unit import Decision, Record, run
 
 
@@ -208,6 +209,7 @@ def decide_creation(
         feature_usage=wanted.product_context.feature_usage or (),
         trial_status=wanted.product_context.trial_status,
     )
+    lead = lead.but(told=by_api(lead, (name for name in OF_LEAD if getattr(lead, name) is not None), at))
     changes: list[Change] = [Insert(Kind.LEADS, lead_id, lead.body()), arrived(lead_id, lead)]
     changes += [Insert(Kind.PERSON_KEYS, key.id, {"person_id": person_id}) for key in known.new_keys]
     changes += person_changes(person_id, known.person.version if known.person else 0, person, stored)
@@ -247,6 +249,8 @@ def decide_update(
         update["feature_usage"] = context.feature_usage
     if context.trial_status is not None:
         update["trial_status"] = context.trial_status
+    if told := OF_LEAD & update.keys():
+        update["told"] = by_api(loaded.lead, told, at)
     lead = loaded.lead.but(**update)
     changes: list[Change] = [Replace(Kind.LEADS, loaded.id, loaded.version, lead.body())]
     new_keys = [key for key in given.identity_keys() if key not in owners]
@@ -270,5 +274,6 @@ def _merged(person: Person, given: LeadFields, *, at: datetime, foreign: frozens
     for key in foreign & set(given.identity_keys()):
         values.pop(key.kind, None)
     told = {name: value for name, value in given.demographics.items() if name != "name"}
-    values["demographics"] = person.demographics | told
+    times = dict.fromkeys((*values, *told), instant(at))
+    values |= {"demographics": person.demographics | told, "told": person.told | times}
     return person.updated(values, at=instant(at))

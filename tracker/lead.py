@@ -43,6 +43,10 @@ class Lead(Document, frozen=True, kw_only=True):
     """Logins per UTC day, recent ones."""
     feature_usage: tuple[str, ...] = ()
     trial_status: str | None = None
+    tells: str | None = None
+    """The fields that the newest login told, as of `last_login_at`; None where an earlier version did not keep them."""
+    told: dict[str, Instant] = {}
+    """When the others were told last, and what the API told."""
     seen: dict[str, Instant] = {}
     """When each kind of event last happened, logins apart."""
     answered: tuple[str, ...] = ()

@@ -1,6 +1,6 @@
 """Product logins: the input, and what one person's logins do to the person and its leads."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Annotated, Any, Literal
@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Validat
 
 from tracker.counting import arrived, counters
 from tracker.errors import Fault
-from tracker.events import OURS, Channel, EventType, Happening, event_key
+from tracker.events import NO_METADATA, OURS, Channel, EventType, Happening, event_key
 from tracker.identity import Key, crm_key, email_address, email_key, phone_key, phone_number
 from tracker.lead import Lead, words
 from tracker.ledger import entries, fold
@@ -20,9 +20,10 @@ from tracker.ports import Facts
 from tracker.product import ProductConfig, Versioned
 from tracker.product_parts import Zone
 from tracker.search_words import word_changes
-from tracker.store.port import Change, Insert, Replace
+from tracker.store.port import Change, Expect, Insert, Replace
 from tracker.store.schema import Kind
 from tracker.times import Instant, instant
+from tracker.told import ADDRESSES, BITS, DEMOGRAPHIC, NEVER, PERSONAL, Times, by_newest, logged_in, named, of_person
 from tracker.unit import Decision
 
 
@@ -162,14 +163,23 @@ class Counted(Struct, frozen=True):
     kin: Sequence[str] = ()
 
 
+_Fresh = tuple[Login, str, Mapping[str, Any]]
+"""A login that is to be counted, the fields that it told, and the values that lost."""
+
+_NO_TIMES: Times = {}
+
+
 def decide_logins(logins: Sequence[Login], known: Known, *, now: datetime) -> Decision[Counted]:
     """Decide on the logins of one person, in the order sent."""
     before, at = known.person, _instant(now)
     person, leads = before.person, before.leads
-    since = max([found.lead.last_login_at or Instant("") for found in leads.values()], default=Instant(""))
+    since = max([found.lead.last_login_at or NEVER for found in leads.values()], default=NEVER)
+    if person.told:
+        since = max(since, *person.told.values())
+    times: dict[str, Instant] | None = None
     results: list[LoginResult] = []
     taken = dict(known.seen)
-    fresh: dict[str, list[Login]] = {}
+    fresh: dict[str, list[_Fresh]] = {}
     for login in logins:
         product_id, key = login.product_id, login.key
         if key in taken:
@@ -177,10 +187,14 @@ def decide_logins(logins: Sequence[Login], known: Known, *, now: datetime) -> De
         elif known.configs[product_id] is None:
             results.append(LoginResult("unknown_product"))
         else:
-            person = take_over(person, login, known.owners, before.id, since=since)
+            if times is None and login.occurred_at < since:  # a late one: only now it matters who told what when
+                times = _times(person, leads.values(), fresh)
+            person, tells, lost = take_over(person, login, known.owners, before.id, times or _NO_TIMES)
             since = max(since, login.occurred_at)
+            if times is not None:
+                _tell(times, login, tells)
             taken[key] = leads[product_id].id if product_id in leads else known.new_leads[product_id]
-            fresh.setdefault(product_id, []).append(login)
+            fresh.setdefault(product_id, []).append((login, tells, lost))
             results.append(LoginResult("accepted", taken[key]))
     if not fresh:
         return Decision(Counted(results, before))
@@ -190,12 +204,14 @@ def decide_logins(logins: Sequence[Login], known: Known, *, now: datetime) -> De
     changes: list[Change] = [Insert(Kind.PERSON_KEYS, key.id, {"person_id": before.id}) for key in known.new_keys]
     changes += person_changes(before.id, before.version, person, before.person)
     changes += known.besides
+    if len(person.crm) > 1:
+        changes += _guards(before, person, fresh)
     after, facts = dict(leads), []
     for product_id, its in fresh.items():
         config = known.configs[product_id]
         assert config is not None
         found = leads.get(product_id) or KnownLead(
-            known.new_leads[product_id], 0, _new_lead(its[0], before.id, config.number, at)
+            known.new_leads[product_id], 0, _new_lead(its[0][0], before.id, config.number, at)
         )
         more, fact = _count(its, found, person, config.config, before.person, now=now, at=at)
         changes += more
@@ -205,12 +221,39 @@ def decide_logins(logins: Sequence[Login], known: Known, *, now: datetime) -> De
     return Decision(Counted(results, KnownPerson(before.id, version, person, after), known.kin), changes, facts)
 
 
+def _times(person: Person, leads: Iterable[KnownLead], fresh: Mapping[str, Sequence[_Fresh]]) -> dict[str, Instant]:
+    """Return when each field was told, by the logins that were counted before and those of this batch."""
+    times = of_person(person, [found.lead for found in leads])
+    for its in fresh.values():
+        for login, tells, _ in its:
+            _tell(times, login, tells)
+    return times
+
+
+def _tell(times: dict[str, Instant], login: Login, tells: str) -> None:
+    for field in tells.split():
+        times[field] = max(login.occurred_at, times.get(field, NEVER))
+
+
 _instant = lru_cache(maxsize=1)(instant)
 """The people of a group share one now."""
 
 
+def _guards(known: KnownPerson, person: Person, products: Container[str]) -> list[Change]:
+    """Demand that the person and its other leads are as they were read.
+
+    Two CRMs may tell of a person at the same time, each of another product: the one whose word is newer has to see it.
+    """
+    guards: list[Change] = [
+        Expect(Kind.LEADS, its.id, its.version) for product, its in known.leads.items() if product not in products
+    ]
+    if person is known.person:
+        guards.append(Expect(Kind.PERSONS, known.id, known.version))
+    return guards
+
+
 def _count(
-    logins: Sequence[Login],
+    logins: Sequence[_Fresh],
     found: KnownLead,
     person: Person,
     config: ProductConfig,
@@ -220,13 +263,14 @@ def _count(
     at: Instant,
 ) -> tuple[list[Change], Facts]:
     """Count logins on their lead, which may be new. Args: before: the person as it was."""
-    lead, newest = found.lead, logins[0].occurred_at
-    since = lead.last_login_at or Instant("")
+    lead, newest = found.lead, logins[0][0].occurred_at
+    since = lead.last_login_at or NEVER
     happenings = []
-    for login in logins:
-        lead, newest = _context(lead, login, is_newest=login.occurred_at >= since), max(newest, login.occurred_at)
-        since = max(since, login.occurred_at)
-        happenings.append(Happening(login.source, login.event_id, EventType.LOGIN, Channel.PRODUCT, login.occurred_at))
+    for login, tells, lost in logins:
+        at_login = login.occurred_at
+        lead, lost = _context(lead, login, since, tells, lost)
+        since, newest = max(since, at_login), max(newest, at_login)
+        happenings.append(Happening(login.source, login.event_id, EventType.LOGIN, Channel.PRODUCT, at_login, lost))
     folded = fold(found.id, lead, happenings, config, at=at, person=person)
     body = folded.lead.body()
     write = Replace(Kind.LEADS, found.id, found.version, body) if found.version else Insert(Kind.LEADS, found.id, body)
@@ -265,61 +309,116 @@ def _new_lead(login: Login, person_id: str, number: int, at: Instant) -> Lead:
     )
 
 
-def _context(lead: Lead, login: Login, *, is_newest: bool) -> Lead:
-    """Return the lead with what the login tells of the product's use; an older one only fills gaps."""
+def _context(
+    lead: Lead, login: Login, since: Instant, tells: str, lost: Mapping[str, Any]
+) -> tuple[Lead, Mapping[str, Any]]:
+    """Return the lead with what the login tells of the product's use, and what lost.
+
+    Args: since: the newest login so far. tells: the fields of this one.
+    """
     update: dict[str, Any] = {}
-    if lead.organization_id != login.organization_id and (is_newest or lead.organization_id is None):
-        update["organization_id"] = login.organization_id
+    at = login.occurred_at
+    if login.organization_id != lead.organization_id:
+        lost = _newer(update, lead, "organization_id", login.organization_id, at, since, lost)
+    if login.trial_status is not None and login.trial_status != lead.trial_status:
+        lost = _newer(update, lead, "trial_status", login.trial_status, at, since, lost)
     if lead.crm_user_id is None:
         update["crm_user_id"] = login.crm_user_id
     if login.feature_usage:
         update["feature_usage"] = tuple(dict.fromkeys((*lead.feature_usage, *login.feature_usage)))[-100:]
-    if login.trial_status is not None and (is_newest or lead.trial_status is None):
-        update["trial_status"] = login.trial_status
-    return lead.but(**update) if update else lead
+    if tells is not lead.tells and tells != lead.tells:
+        update |= logged_in(lead, since, at, tells)
+    return lead.but(**update) if update else lead, lost
 
 
-PERSONAL = ("name", "preferred_channel", "time_zone")
-DEMOGRAPHIC = {
-    "job_title": "job_title",
-    "company_size": "company_size",
-    "industry": "industry",
-    "organization_name": "company",
-}
+def _newer(
+    update: dict[str, Any], lead: Lead, name: str, value: str, at: Instant, since: Instant, lost: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """Update a field of a lead unless something newer was told, and return what lost."""
+    has, told = getattr(lead, name), lead.told.get(name, NEVER)
+    if name in by_newest(lead, since):
+        told = max(since, told)
+    wins = has is None or at >= told
+    if wins:
+        update[name] = value
+    return lost if has is None else _noted(lost, name, has if wins else value, wins=wins)
 
 
-def take_over(person: Person, login: Login, owners: Mapping[Key, str], person_id: str, *, since: Instant) -> Person:
-    """Return the person with what the CRM says of it; the very same object when that is nothing new.
+_PERSONAL = [(name, BITS[name]) for name in PERSONAL]
+_ADDRESSES = [("email", BITS["email"], email_key), ("phone", BITS["phone"], phone_key)]
+_DEMOGRAPHIC = [(field, name, BITS[name]) for field, name in DEMOGRAPHIC.items()]
+_OF_PERSON = frozenset((*PERSONAL, *ADDRESSES))
+_ALWAYS, _TRIAL = BITS["organization_id"], BITS["trial_status"]
 
-    A login older than `since`, the newest one known, only fills gaps. An address that belongs to somebody else is not
-    taken.
+
+def take_over(
+    person: Person, login: Login, owners: Mapping[Key, str], person_id: str, times: Times
+) -> tuple[Person, str, Mapping[str, Any]]:
+    """Take what the CRM says of a person, where nobody has said anything newer.
+
+    An address that belongs to somebody else is not taken.
+
+    Args: times: when each field was told, where that may have been later than this login. What was said in a chat has
+        no time there, and gives way.
+    Returns: the person, the very same object when it learns nothing; the fields that the login told (`named`); values
+        that were replaced or came too late, as the ledger keeps them.
     """
-    at, newest, demographics = login.occurred_at, login.occurred_at >= since, person.demographics
-    values: dict[str, Any] = {}
-    told: dict[str, str] = {}
+    says, demographics = login.__dict__, person.demographics  # a model's attributes, twice as fast to read
+    at = login.occurred_at
+    bits = _ALWAYS if login.trial_status is None else _ALWAYS | _TRIAL
+    news: list[tuple[str, Any, Any]] = []
     # Loops that collect what differs, which is nothing most of the time: most logins run only through here.
-    for name in PERSONAL:
-        value, has = getattr(login, name), getattr(person, name)
-        if value and value != has and (newest or has is None):
-            values[name] = value
-    for name, value, key in (("email", login.email, email_key), ("phone", login.phone, phone_key)):
-        has = getattr(person, name)
-        if value and value != has and (newest or has is None) and owners.get(key(value), person_id) == person_id:
-            values[name] = value
-    for field, name in DEMOGRAPHIC.items():
-        value, has = getattr(login, field), demographics.get(name)
-        if value and value != has and (newest or has is None):
-            told[name] = value
-    if told:
-        values["demographics"] = demographics | told
-    identity = CrmIdentity(source=login.source, user_id=login.crm_user_id)
-    if identity not in person.crm:
-        values["crm"] = (*person.crm, identity)
+    for name, bit in _PERSONAL:
+        if value := says[name]:
+            bits |= bit
+            if value != (has := getattr(person, name)):
+                news.append((name, value, has))
+    for name, bit, key in _ADDRESSES:
+        if value := says[name]:
+            if value == (has := getattr(person, name)):
+                bits |= bit
+            elif owners.get(key(value), person_id) == person_id:
+                bits |= bit
+                news.append((name, value, has))
+    for field, name, bit in _DEMOGRAPHIC:
+        if value := says[field]:
+            bits |= bit
+            if value != (has := demographics.get(name)):
+                news.append((name, value, has))
+    values, lost = _settled(news, at, times, demographics) if news else ({}, NO_METADATA)
+    for identity in person.crm:
+        if identity.user_id == says["crm_user_id"] and identity.source == says["source"]:
+            break
+    else:
+        values["crm"] = (*person.crm, CrmIdentity(source=login.source, user_id=login.crm_user_id))
     if login.whatsapp_opt_in is not None and person.whatsapp_consent.status != "denied":
         status: ConsentStatus = "granted" if login.whatsapp_opt_in else "denied"
         if person.whatsapp_consent.status != status:
             values["whatsapp_consent"] = Consent(status=status, basis="opt_in", source=login.source, at=at)
-    return person.updated(values, at=max(at, person.updated_at)) if values else person
+    return person.updated(values, at=max(at, person.updated_at)) if values else person, named(bits), lost
+
+
+def _settled(
+    news: Iterable[tuple[str, Any, Any]], at: Instant, times: Times, demographics: Mapping[str, str]
+) -> tuple[dict[str, Any], Mapping[str, Any]]:
+    """Return the values to take, and those that lost against a newer word. Args: news: field, value told, value had."""
+    values: dict[str, Any] = {}
+    lost: Mapping[str, Any] = NO_METADATA
+    told: dict[str, str] = {}
+    for name, value, has in news:
+        if wins := has is None or at >= times.get(name, NEVER):
+            (values if name in _OF_PERSON else told)[name] = value
+        if has is not None:
+            lost = _noted(lost, name, has if wins else value, wins=wins)
+    if told:
+        values["demographics"] = {**demographics, **told}
+    return values, lost
+
+
+def _noted(lost: Mapping[str, Any], name: str, value: Any, *, wins: bool) -> Mapping[str, Any]:
+    """Add a value that lost to what the ledger keeps of a login: one that it replaced, or one that came too late."""
+    kind = "replaced" if wins else "outdated"
+    return {**lost, kind: {**lost.get(kind, {}), name: value}}
 
 
 def person_changes(person_id: str, version: int, person: Person, before: Person) -> list[Change]:

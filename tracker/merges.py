@@ -11,7 +11,7 @@ from tracker.errors import NotFound, Refused
 from tracker.events import Event, EventType
 from tracker.lead import Lead, count_login
 from tracker.ledger import recounted
-from tracker.merging import LeadPair, Merge, Side, demand_mergeable, merged, older, undone
+from tracker.merging import LeadPair, Merge, Side, demand_mergeable, merged, older, parted, undone
 from tracker.model import new_id
 from tracker.people import followed
 from tracker.person import Person
@@ -155,7 +155,7 @@ class Merges:
         if later or survivor.body["merged_into"] is not None:
             raise Refused("a later merge of this person has to be undone first")
         ids = [lead_id for pair in merge.leads for lead_id in (pair.survivor, pair.absorbed)]
-        ids += absorbed.body["leads"].values()
+        ids += [*absorbed.body["leads"].values(), *survivor.body["leads"].values()]
         leads = {d.id: d for d in await self._store.get(Kind.LEADS, *dict.fromkeys(ids)) if d}
         return _ToUndo(
             found,
@@ -177,7 +177,7 @@ class Merges:
             kept, gone = leads[pair.survivor], leads[pair.absorbed]
             if kept.version != pair.version:
                 before, other = Lead.read(orjson.loads(pair.before)), Lead.read(gone.body)
-                now = Lead.read(kept.body).but(absorbed=before.absorbed)
+                now = parted(Lead.read(kept.body), before, other).but(absorbed=before.absorbed)
                 ledgers[kept.id] = await self._alone(kept.id, now)
                 ledgers[gone.id] = await self._alone(gone.id, other)
         return ledgers

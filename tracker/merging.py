@@ -23,6 +23,7 @@ from tracker.store.port import Change, Insert, Replace
 from tracker.store.port import Document as Stored
 from tracker.store.schema import Kind
 from tracker.times import Instant
+from tracker.told import ADDRESSES, NEVER, OF_LEAD, PERSONAL, Times, latest, of_lead, of_person
 
 
 class LeadPair(Document, frozen=True, kw_only=True):
@@ -39,12 +40,15 @@ class LeadPair(Document, frozen=True, kw_only=True):
 
 
 class Merge(Document, frozen=True, kw_only=True):
-    """Attributes: survivor, absorbed: person ids. before: the survivor as it was, as JSON text."""
+    """Attributes: survivor, absorbed: person ids. before: the survivor as it was, as JSON text. told: when each field
+    was last told by then; None where an earlier version did not keep it.
+    """
 
     survivor: str
     absorbed: str
     before: str
     leads: tuple[LeadPair, ...] = ()
+    told: dict[str, Instant] | None = None
     by: str
     at: Instant
     undone_at: Instant | None = None
@@ -57,6 +61,11 @@ class Side(NamedTuple):
     found: Stored
     person: Person
     leads: Mapping[str, tuple[Stored, Lead]]
+
+    @property
+    def told(self) -> dict[str, Instant]:
+        """When each field was last told."""
+        return of_person(self.person, (lead for _, lead in self.leads.values()))
 
 
 class Merged(NamedTuple):
@@ -99,7 +108,8 @@ def merged(
     Args: id: of the merge. rules: of the survivor's leads, by product. ledgers: of both leads, by product, where points
         fade and sums of two moments cannot be added. handoffs: that are not resolved.
     """
-    person = joined(survivor.person, absorbed.person, absorbed.found.id, at=at)
+    told = survivor.told, absorbed.told
+    person = joined(survivor.person, absorbed.person, absorbed.found.id, told=told, at=at)
     changes: list[Change] = [
         Replace(Kind.PERSONS, survivor.found.id, survivor.found.version, person.body()),
         Replace(
@@ -142,6 +152,7 @@ def merged(
         absorbed=absorbed.found.id,
         before=orjson.dumps(survivor.person.body()).decode(),
         leads=tuple(pairs),
+        told=latest(*told),
         by=by,
         at=at,
     )
@@ -163,15 +174,20 @@ def undone(
 ) -> Parted:
     """Decide on the undoing of a merge.
 
-    Args: leads: of both, by id. ledgers: leads as their own ledgers alone make them, where something happened since the
-        merge. handoffs: of these leads, by id.
+    Args: leads: of both, by id, those too that had none to merge with. ledgers: leads as their own ledgers alone make
+        them, where something happened since the merge. handoffs: of these leads, by id.
     """
     person, other = Person.read(survivor.body), Person.read(absorbed.body)
     before = Person.read(orjson.loads(merge.before))
     taken = set(other.leads.values()) - {pair.absorbed for pair in merge.leads}
     since = {product: id for product, id in person.leads.items() if id not in taken and product not in before.leads}
-    back = kept_since(before, person, merge.at).but(leads={**before.leads, **since}, updated_at=at)
-    alone = other.but(merged_into=None, updated_at=at)
+    back, alone = kept_since(before, person, merge.at), other
+    if merge.told is not None:
+        own = of_person(person, (Lead.read(leads[id].body) for id in person.leads.values() if id not in taken))
+        others = of_person(other, (Lead.read(leads[id].body) for id in taken))
+        back, alone = told_since(person, back, alone, merge.told, own, others)
+    back = back.but(leads={**before.leads, **since}, updated_at=at)
+    alone = alone.but(merged_into=None, updated_at=at)
     changes: list[Change] = [
         Replace(Kind.PERSONS, survivor.id, survivor.version, back.body()),
         Replace(Kind.PERSONS, absorbed.id, absorbed.version, alone.body()),
@@ -250,21 +266,34 @@ def _kept(found: Stored, handoff: Handoff) -> Change:
     return Replace(Kind.HANDOFFS, found.id, found.version, handoff.body())
 
 
-def joined(survivor: Person, absorbed: Person, absorbed_id: str, *, at: Instant) -> Person:
+def joined(
+    survivor: Person, absorbed: Person, absorbed_id: str, *, at: Instant, told: tuple[Times, Times] = ({}, {})
+) -> Person:
     """Return the survivor with what is known of the absorbed one.
 
-    An opt-out wins. What a CRM supplied wins over what was said in a chat; else the newer value wins.
+    An opt-out wins. Of each field the newer word wins; what a CRM supplied has a time and wins over what was said in a
+    chat. Where neither has one, the person that a CRM knows goes first, then the one that changed last.
+
+    Args: told: when each field of the survivor was told, and of the absorbed one.
     """
     crm_first = (bool(absorbed.crm), absorbed.updated_at) > (bool(survivor.crm), survivor.updated_at)
     weak, strong = (survivor, absorbed) if crm_first else (absorbed, survivor)
+    old, new = told if crm_first else told[::-1]
+
+    def best(name: str, of_weak: Any, of_strong: Any) -> Any:
+        first, second = (of_weak, of_strong) if old.get(name, NEVER) > new.get(name, NEVER) else (of_strong, of_weak)
+        return first or second
+
     values: dict[str, Any] = {
-        name: getattr(strong, name) or getattr(weak, name)
-        for name in ("name", "email", "phone", "whatsapp_id", "visitor", "preferred_channel", "time_zone")
+        name: best(name, getattr(weak, name), getattr(strong, name))
+        for name in (*PERSONAL, *ADDRESSES, "whatsapp_id", "visitor")
     }
+    known = weak.demographics | strong.demographics
     person = survivor.but(
         **values,
         crm=tuple(dict.fromkeys((*survivor.crm, *absorbed.crm))),
-        demographics=weak.demographics | strong.demographics,
+        demographics={name: best(name, weak.demographics.get(name), strong.demographics.get(name)) for name in known},
+        told=latest(survivor.told, absorbed.told),
         email_consent=stricter(strong.email_consent, weak.email_consent),
         whatsapp_consent=stricter(strong.whatsapp_consent, weak.whatsapp_consent),
         whatsapp_seen_at=max(survivor.whatsapp_seen_at or "", absorbed.whatsapp_seen_at or "") or None,
@@ -299,8 +328,56 @@ def kept_since(before: Person, now: Person, since: Instant) -> Person:
     return person
 
 
+def told_since(
+    now: Person, survivor: Person, absorbed: Person, merged: Times, own: Times, others: Times
+) -> tuple[Person, Person]:
+    """Return both persons with the fields that were told since their merge, each with those of its own leads.
+
+    An address stays with the survivor, who owns its identity key.
+
+    Args: now: the person that both were. merged, own, others: when each field was told: by the merge; by now, on the
+        leads that stay with the survivor, and on those that go.
+    """
+    for name in sorted({*own, *others} - OF_LEAD):
+        mine, its = own.get(name, NEVER), others.get(name, NEVER)
+        if max(mine, its) <= merged.get(name, NEVER):
+            continue
+        if mine >= its or name in ADDRESSES:
+            survivor = _with(survivor, now, name)
+        else:
+            absorbed = _with(absorbed, now, name)
+    return survivor, absorbed
+
+
+def _with(person: Person, now: Person, name: str) -> Person:
+    """Return a person with a field, and when the API told it, as they are now."""
+    told = {**person.told, name: now.told[name]} if name in now.told else person.told
+    if name in (*PERSONAL, *ADDRESSES):
+        return person.but(**{name: getattr(now, name)}, told=told)
+    if name not in now.demographics:
+        return person
+    return person.but(demographics={**person.demographics, name: now.demographics[name]}, told=told)
+
+
+def parted(now: Lead, before: Lead, other: Lead) -> Lead:
+    """Return the survivor's lead with what was told of it before the merge and since, without what the other brought.
+
+    Args: now: as it is. before: as it was. other: the one that it absorbed.
+    """
+    told, own, others = of_lead(now), of_lead(before), of_lead(other)
+    since = {name: at for name, at in told.items() if at > max(own.get(name, NEVER), others.get(name, NEVER))}
+    values: dict[str, Any] = {name: getattr(before, name) for name in OF_LEAD if name not in since}
+    return now.but(**values, told=own | since, tells="")
+
+
 def added(lead: Lead, other: Lead, other_id: str, *, at: Instant) -> Lead:
     """Return the survivor's lead with what happened on another lead of the same person and product."""
+    told, others = of_lead(lead), of_lead(other)
+    newer = {
+        name: getattr(other, name) or getattr(lead, name)
+        for name in OF_LEAD
+        if others.get(name, NEVER) > told.get(name, NEVER)
+    }
     days = {
         day: lead.login_days.get(day, 0) + other.login_days.get(day, 0) for day in {*lead.login_days, *other.login_days}
     }
@@ -309,11 +386,13 @@ def added(lead: Lead, other: Lead, other_id: str, *, at: Instant) -> Lead:
         capped={key: lead.capped.get(key, 0) + other.capped.get(key, 0) for key in {*lead.capped, *other.capped}},
         stage=max(lead.stage, other.stage, key=ORDER.index),
         crm_user_id=lead.crm_user_id or other.crm_user_id,
-        organization_id=lead.organization_id or other.organization_id,
+        organization_id=newer.get("organization_id", lead.organization_id or other.organization_id),
         login_days=dict(sorted(days.items())),
         last_login_at=max(lead.last_login_at or "", other.last_login_at or "") or None,
         feature_usage=tuple(dict.fromkeys((*lead.feature_usage, *other.feature_usage)))[-100:],
-        trial_status=lead.trial_status or other.trial_status,
+        trial_status=newer.get("trial_status", lead.trial_status or other.trial_status),
+        told=latest(told, others),
+        tells="",
         seen={key: max(lead.seen.get(key, ""), other.seen.get(key, "")) for key in {*lead.seen, *other.seen}},
         answered=tuple(dict.fromkeys((*lead.answered, *other.answered))),
         handoff_id=lead.handoff_id or other.handoff_id,

@@ -49,6 +49,8 @@ class Person(Document, frozen=True, kw_only=True):
     preferred_channel: Channel | None = None
     time_zone: str | None = None
     demographics: dict[str, str] = {}
+    told: dict[str, Instant] = {}
+    """When the API told a field. What logins tell stands on the leads."""
     email_consent: Consent = Consent()
     whatsapp_consent: Consent = Consent()
     suppressions: tuple[Suppression, ...] = ()

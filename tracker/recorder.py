@@ -1,6 +1,6 @@
 """Recording: the use cases that change leads. Each reads, decides with pure functions and commits once."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -8,7 +8,7 @@ from tracker import consent
 from tracker.catalog import Catalog, check_version
 from tracker.counting import counters, entered, recounters
 from tracker.errors import NotFound, Refused
-from tracker.events import USUAL_SOURCES, Event, Happening, event_key
+from tracker.events import USUAL_SOURCES, Event, EventType, Happening, event_key
 from tracker.handoff import opened, qualified
 from tracker.lead import Lead, StageChange, dated, view
 from tracker.ledger import deserved, entries, fold, recounted, rescored, steps
@@ -25,6 +25,7 @@ from tracker.stages import Stage, advance
 from tracker.store.port import Change, Document, Expect, Insert, Replace, Store
 from tracker.store.schema import AUDIT_BY_LEAD, EVENTS_BY_LEAD, Kind
 from tracker.times import instant
+from tracker.told import spelled_out
 from tracker.unit import Decision, Record, run
 
 
@@ -135,10 +136,12 @@ class Recorder:
         self.after()
         return done
 
-    def _counted(self, loaded: Loaded, happenings: Iterable[Happening], effect: Effect) -> Decision[Recorded]:
+    def _counted(self, loaded: Loaded, happenings: Sequence[Happening], effect: Effect) -> Decision[Recorded]:
         now, config = self.clock(), loaded.config.config
-        person = loaded.person
-        folded = fold(loaded.id, loaded.lead, happenings, config, at=instant(now), person=person)
+        person, lead = loaded.person, loaded.lead
+        if any(happening.event_type is EventType.LOGIN for happening in happenings):
+            lead = spelled_out(lead)  # one that tells nothing of the person
+        folded = fold(loaded.id, lead, happenings, config, at=instant(now), person=person)
         for event in folded.events:
             person = consent.after(person, event)
         changes: list[Change] = [Replace(Kind.LEADS, loaded.id, loaded.version, folded.lead.body())]

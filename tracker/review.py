@@ -26,6 +26,7 @@ class ReviewKind(StrEnum):
     SCORING = "scoring"  # an event whose scoring rule failed
     INBOUND = "inbound"  # a message of a prospect that could not be answered
     OUTBOUND = "outbound"  # an event that did not reach its receiver
+    THRESHOLD = "threshold"  # a threshold on which the stage-management workflow has not decided
     TEMPLATE = "template"  # a template that is missing or does not render
 
 

@@ -1,7 +1,7 @@
 """Logins over HTTP: a result per record, each counted once, nothing lost."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -282,3 +282,58 @@ async def test_a_shared_phone_stays_with_its_first_user_and_is_noted_once(api: A
     (item,) = (await api.get("/review")).body["items"]
     assert (item["kind"], item["reason"]) == ("identity", "users of one CRM share an address")
     assert "+49" not in item["error"]
+
+
+async def seen(api: Api, lead_id: str) -> tuple[str | None, str | None]:
+    """A lead's job title and trial status."""
+    lead = (await api.get(f"/leads/{lead_id}")).body
+    return lead["demographics"].get("job_title"), lead["product_context"]["trial_status"]
+
+
+async def at(api: Api, occurred_at: str, **told: str) -> str:
+    (result,) = (await api.post("/events/logins", login(event_id=occurred_at, occurred_at=occurred_at, **told))).body[
+        "results"
+    ]
+    return str(result["lead_id"])
+
+
+async def test_the_newest_word_on_each_field_wins(api: Api) -> None:
+    """Whatever came in between without a word on it; the timeline keeps what lost."""
+    lead_id = await at(api, "2026-01-05T10:00:00Z", job_title="Dev", trial_status="active")
+    await at(api, "2026-01-05T12:00:00Z", name="Dana")
+    await at(api, "2026-01-05T11:00:00Z", job_title="CTO", trial_status="over")
+    assert await seen(api, lead_id) == ("CTO", "over")
+    await at(api, "2026-01-05T10:30:00Z", job_title="Boss", trial_status="longer")
+    assert await seen(api, lead_id) == ("CTO", "over")
+    items = (await api.get(f"/leads/{lead_id}/timeline")).body["items"]
+    assert {e["event_id"][11:16]: e["metadata"] for e in items if e["kind"] == "event"} == {
+        "10:00": {},
+        "10:30": {"outdated": {"job_title": "Boss", "trial_status": "longer"}},
+        "11:00": {"replaced": {"job_title": "Dev", "trial_status": "active"}},
+        "12:00": {},
+    }
+
+
+async def test_what_the_api_says_is_a_word_too(api: Api) -> None:
+    """A login from before it does not take it back, one from afterwards does; so it is for a lead that the API made."""
+    made = (await api.post("/leads", {"product_id": "flowdesk", "crm_user_id": "u1", "organization_id": "org2"})).body
+    lead_id = await at(api, "2026-01-05T10:00:00Z", job_title="Dev", trial_status="active")
+    assert (made["id"], (await api.get(f"/leads/{lead_id}")).body["organization_id"]) == (lead_id, "org2")
+    given = {"demographics": {"job_title": "CTO"}, "product_context": {"trial_status": "longer"}}
+    await api.put(f"/leads/{lead_id}", given)
+    await at(api, "2026-01-05T11:00:00Z", job_title="Boss", trial_status="over")
+    assert await seen(api, lead_id) == ("CTO", "longer")
+    ahead = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    await at(api, ahead, job_title="CEO", trial_status="over")
+    assert await seen(api, lead_id) == ("CEO", "over")
+    assert (await api.get(f"/leads/{lead_id}")).body["organization_id"] == "org1"
+
+
+async def test_a_login_that_tells_of_nothing_keeps_no_word_out(api: Api) -> None:
+    """One that was recorded as an event, without a record of the CRM, is newer and says nothing of the title."""
+    lead_id = await at(api, "2026-01-05T10:00:00Z", job_title="Dev", trial_status="active")
+    await api.event(lead_id, event_type="login", channel="product", timestamp="2026-01-05T12:00:00Z")
+    await at(api, "2026-01-05T11:00:00Z", job_title="CTO", trial_status="over")
+    assert await seen(api, lead_id) == ("CTO", "over")
+    await at(api, "2026-01-05T10:30:00Z", job_title="Boss", trial_status="longer")
+    assert await seen(api, lead_id) == ("CTO", "over")

@@ -202,3 +202,38 @@ async def test_points_that_fade_are_summed_from_both_ledgers(api: Api, fading: t
     now = (await api.get(f"/leads/{leads['a']['id']}")).body["engagement_score"]
     told = (await api.get(f"/leads/{leads['a']['id']}/score?at={days['b']}")).body["total"]
     assert now == told == (12 if fading[0] else 16)
+
+
+async def test_a_merge_takes_the_newer_word_and_an_undo_gives_each_its_own(api: Api) -> None:
+    """Field by field; what a login told since then stays with the survivor, the rest is as it was."""
+    await api.product(engaged_threshold=1000)
+    told = (
+        ("a", "01", {"job_title": "Dev", "industry": "toys", "trial_status": "active"}),
+        ("b", "02", {"job_title": "CTO", "trial_status": "over"}),
+        ("a", "03", {"industry": "cars"}),
+    )
+
+    async def log_in(user: str, day: str, fields: dict[str, str]) -> None:
+        record = login(event_id=day, crm_user_id=user, occurred_at=f"2026-01-{day}T10:00:00Z", **fields)
+        assert (await api.post("/events/logins", record)).body["accepted"] == 1
+
+    for one in told:
+        await log_in(*one)
+    leads = {lead["crm_user_id"]: lead for lead in (await api.get("/leads")).body["items"]}
+    older, younger = leads["a"], leads["b"]
+
+    async def shown(lead: dict[str, Any]) -> tuple[str | None, str | None, str | None]:
+        body = (await api.get(f"/leads/{lead['id']}")).body
+        said = body["demographics"]
+        return said.get("job_title"), said.get("industry"), body["product_context"]["trial_status"]
+
+    for since, after in ((None, ("Dev", "cars", "active")), ({"industry": "art"}, ("Dev", "art", "active"))):
+        done = await merge(api, older["person_id"], younger["person_id"])
+        assert await shown(older) == ("CTO", "cars", "over")
+        if since:
+            await log_in("b", "05", since)
+        await api.post(f"/persons/merges/{done['merge_id']}/undo")
+        assert await shown(older) == after
+        assert await shown(younger) == ("CTO", None, "over")
+    await log_in("a", "04", {"industry": "late", "trial_status": "longer"})
+    assert await shown(older) == ("Dev", "art", "longer")

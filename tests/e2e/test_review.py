@@ -1,6 +1,7 @@
 """The review queue over HTTP: correct, replay once, discard, singly and by filter."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from tracker import review
 from tracker.keys import Scope
 from tracker.review import ReviewKind
 from tracker.store.schema import Kind
+from tracker.times import now
 
 
 async def quarantined(api: Api, **fields: Any) -> str:
@@ -172,3 +174,18 @@ async def test_who_may_review(api: Api) -> None:
     key = await api.key(Scope.REVIEW, name="ana")
     assert (await api.post(f"/review/{id}/discard", key=key)).body["history"][0]["by"] == "ana"
     assert (await api.post(f"/review/{id}/discard", key=await api.key(Scope.LEADS_WRITE, name="bob"))).status == 403
+
+
+async def test_a_threshold_that_nobody_answers_waits_for_a_person(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The running server keeps it with the login, the tick brings it up; once the stage is posted, Replay closes it."""
+    await api.product(stage_policy="n8n", engaged_threshold=5)
+    (result,) = (await api.post("/events/logins", login())).body["results"]
+    assert await api.server.thresholds.tick() == 0
+    monkeypatch.setattr(api.server.recorder, "clock", lambda: now() + timedelta(minutes=15))
+    assert await api.server.thresholds.tick() == 1
+    (item,) = (await api.get("/review?kind=threshold")).body["items"]
+    assert item["lead_id"] == result["lead_id"]
+    assert (await api.post(f"/review/{item['id']}/replay")).status == 409
+    await api.post(f"/leads/{result['lead_id']}/stage", {"stage": "Engaged_Lead"})
+    done = await api.post(f"/review/{item['id']}/replay")
+    assert (done.status, done.body["status"]) == (200, "replayed")

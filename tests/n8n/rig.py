@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 import orjson
 
 from n8n.delivering import Deliverer
-from n8n.mending import OutboundMender
+from n8n.mending import OutboundMender, ThresholdMender
 from n8n.outbound import OutboundEvents, Outgoing
 from n8n.outbound_events import OutboundType
 from n8n.posting import Posted
 from n8n.subscriptions import Subscriptions
+from n8n.thresholds import OpenThresholds, Thresholds
 from tests.fakes import Clock
 from tracker.catalog import Catalog
 from tracker.contacts import Contacts, NewLead
@@ -22,6 +23,7 @@ from tracker.events import Channel, EventType, Happening
 from tracker.ingestion import Ingestion
 from tracker.logins import Login
 from tracker.model import new_id
+from tracker.ports import Mender
 from tracker.product import ProductConfig
 from tracker.recorder import Recorder
 from tracker.review import ReviewKind
@@ -83,14 +85,18 @@ class Rig:
         self.ticks = 0.0
         self.subscriptions = Subscriptions(store, clock, secret=SECRET, ticks=lambda: self.ticks)
         self.catalog = Catalog(store, NoTemplates())
-        reactors = (OutboundEvents(self.subscriptions, base_url="https://leads.test"),)
+        reactors = (OutboundEvents(self.subscriptions, base_url="https://leads.test"), OpenThresholds())
         self.recorder = Recorder(store, self.catalog, clock, reactors)
         self.ingestion = Ingestion(store, self.catalog, clock, reactors)
         self.contacts = Contacts(self.recorder)
         self.deliverer = Deliverer(
             store, self.subscriptions, self.poster, clock, timeout=15, retry_base=30, random=Random(7)  # type: ignore[arg-type]
         )  # fmt: skip
-        menders = {ReviewKind.OUTBOUND: OutboundMender(store, self.subscriptions, clock)}
+        self.thresholds = Thresholds(self.recorder, self.subscriptions)
+        menders: dict[ReviewKind, Mender] = {
+            ReviewKind.OUTBOUND: OutboundMender(store, self.subscriptions, clock),
+            ReviewKind.THRESHOLD: ThresholdMender(self.recorder, self.subscriptions),
+        }
         self.review = Review(store, clock, menders)
 
     async def furnish(self, **config: Any) -> None:

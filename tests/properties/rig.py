@@ -190,6 +190,7 @@ def connected(trail: Iterable[Document]) -> list[str]:
 def told_lead(lead: Lead, person: Person) -> dict[str, Any]:
     """What is known of a lead and its person, but for ids, versions and the times of our own clock."""
     ours = {"person_id", "created_at", "updated_at", "absorbed", "merged_into", "leads", "handoff_id", "staged_at"}
+    ours |= {"tells", "told"}  # a lead that is made by hand is told of now
     told = {name: value for name, value in lead.body().items() if name not in ours}
     its = {name: value for name, value in person.body().items() if name not in {*ours, "whatsapp_lead"}}
     for name in ("feature_usage", "answered"):

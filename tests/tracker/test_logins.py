@@ -1,5 +1,6 @@
 """Logins: reading a record, what it says of a person, and what a batch does to the person and its leads."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -29,9 +30,10 @@ from tracker.logins import (
 from tracker.model import is_plain
 from tracker.person import Consent, CrmIdentity, Person
 from tracker.product import ProductConfig, Versioned
-from tracker.store.port import Change, Increment, Insert, Replace, check_unit
+from tracker.store.port import Change, Expect, Increment, Insert, Replace, check_unit
 from tracker.store.schema import Kind
 from tracker.times import Instant, instant
+from tracker.told import ADDRESSES, DEMOGRAPHIC, PERSONAL
 from tracker.unit import Decision
 
 AT = instant(NOON)
@@ -231,8 +233,11 @@ KNOWN = Person(
 EARLIER, LATER = Instant("2026-11-22T10:00:00.000Z"), Instant("2026-11-22T13:00:00.000Z")
 
 
-def told(person: Person, owners: Mapping[Key, str] | None = None, since: Instant = AT, **changes: Any) -> Person:
-    return take_over(person, login(**changes), owners or {}, "p1", since=since)
+KNOWN_SINCE = dict.fromkeys(("name", "email", "job_title"), AT)
+
+
+def told(person: Person, owners: Mapping[Key, str] | None = None, **changes: Any) -> Person:
+    return take_over(person, login(**changes), owners or {}, "p1", KNOWN_SINCE)[0]
 
 
 def test_a_newer_login_wins() -> None:
@@ -426,6 +431,200 @@ def test_however_logins_are_batched_the_result_is_the_same(
     assert first.outcome.results + second.results == whole.results
     assert second.person.person == whole.person.person
     assert {p: k.lead for p, k in second.person.leads.items()} == {p: k.lead for p, k in whole.person.leads.items()}
+
+
+# order of arrival
+
+TOLD_FIELDS = {
+    "name": ["Dana", "Dana Doe"],
+    "preferred_channel": ["email", "whatsapp"],
+    "time_zone": ["Europe/Berlin", "Europe/Paris"],
+    "email": ["a@b.example", "c@d.example"],
+    "phone": ["+4915112345678", "+4915112345679"],
+    "job_title": ["Dev", "CTO", "CEO"],
+    "company_size": ["5", "50"],
+    "industry": ["toys", "cars"],
+    "organization_name": ["Acme", "Beta"],
+    "trial_status": ["active", "over"],
+}
+tellings = st.fixed_dictionaries(
+    {"product_id": st.sampled_from(PRODUCTS), "organization_id": st.sampled_from(["org1", "org2"])},
+    optional={name: st.sampled_from(values) for name, values in TOLD_FIELDS.items()},
+)
+
+
+def sent_as(
+    records: Sequence[Mapping[str, Any]], order: Sequence[int], cuts: Sequence[int], person: KnownPerson | None = None
+) -> KnownPerson:
+    """Return a person after records arrived in an order and in batches. What happened n-th is n minutes past ten."""
+    at = [Instant(f"2026-11-22T10:{n:02}:00.000Z") for n in range(len(records))]
+    logins = [login(event_id=f"l{n}", occurred_at=at[n], **records[n]) for n in order]
+    for first, end in itertools.pairwise(sorted({0, *cuts, len(logins)})):
+        person = decide(known(person), *logins[first:end])[0].person
+        person = stored(person)
+    assert person is not None
+    return person
+
+
+def stored(person: KnownPerson) -> KnownPerson:
+    """Return a person as it is read back from the store."""
+    leads = {p: KnownLead(k.id, k.version, Lead.read(k.lead.body())) for p, k in person.leads.items()}
+    return KnownPerson(person.id, max(person.version, 1), Person.read(person.person.body()), leads)
+
+
+def is_told(person: KnownPerson) -> dict[str, Any]:
+    """What logins have told of a person and its leads."""
+    one = person.person
+    values: dict[str, Any] = {name: getattr(one, name) for name in (*PERSONAL, *ADDRESSES)}
+    of_leads = {p: (k.lead.organization_id, k.lead.trial_status) for p, k in person.leads.items()}
+    return values | {"demographics": one.demographics, "leads": of_leads}
+
+
+def newest_of(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the same, as the rule says it: of each field the last word."""
+    last = {name: value for record in records for name, value in record.items()}
+    values: dict[str, Any] = {name: last.get(name) for name in (*PERSONAL, *ADDRESSES)}
+    demographics = {name: last[field] for field, name in DEMOGRAPHIC.items() if field in last}
+    of_leads = {
+        product: (
+            [r["organization_id"] for r in records if r["product_id"] == product][-1],
+            next(
+                (r["trial_status"] for r in reversed(records) if r["product_id"] == product and "trial_status" in r),
+                None,
+            ),
+        )
+        for product in {r["product_id"] for r in records}
+    }
+    return values | {"demographics": demographics, "leads": of_leads}
+
+
+@given(st.lists(tellings, min_size=1, max_size=7), st.data())
+def test_whatever_the_order_of_arrival_the_newest_word_on_each_field_wins(
+    records: list[dict[str, Any]], data: st.DataObject
+) -> None:
+    """Any permutation and any batching of the same logins makes the same person and the same leads."""
+    order = data.draw(st.permutations(range(len(records))))
+    cuts = data.draw(st.lists(st.integers(0, len(records))))
+    assert is_told(sent_as(records, order, cuts)) == newest_of(records)
+
+
+TEN, ELEVEN, TWELVE = (Instant(f"2026-11-22T{hour}:00:00.000Z") for hour in (10, 11, 12))
+
+
+def come(*logins: Mapping[str, Any]) -> KnownPerson:
+    """Return the person after logins that arrived one by one."""
+    person: KnownPerson | None = None
+    for n, fields in enumerate(logins):
+        person = stored(decide(known(person), login(event_id=f"l{n}", **fields))[0].person)
+    assert person is not None
+    return person
+
+
+def test_a_login_that_leaves_a_field_out_says_nothing_of_it() -> None:
+    """The title of eleven wins over that of ten although a login of twelve without one came before."""
+    after = come(
+        {"occurred_at": TEN, "job_title": "Dev"},
+        {"occurred_at": TWELVE, "name": "Dana"},
+        {"occurred_at": ELEVEN, "job_title": "CTO", "name": "D."},
+    )
+    assert (after.person.demographics, after.person.name) == ({"job_title": "CTO"}, "Dana")
+
+
+def test_what_was_told_again_is_as_new_as_that() -> None:
+    """And nothing but the lead and its ledger was written for it."""
+    person = come({"occurred_at": TEN, "job_title": "Dev", "trial_status": "active"})
+    again = login(event_id="again", occurred_at=TWELVE, job_title="Dev", trial_status="active")
+    outcome, changes, _ = decide(known(person), again)
+    assert Kind.PERSONS not in {change.kind for change in changes}
+    late = login(event_id="late", occurred_at=ELEVEN, job_title="CTO", trial_status="over")
+    after = decide(known(stored(outcome.person)), late)[0].person
+    assert after.person.demographics == {"job_title": "Dev"}
+    assert after.leads["flowdesk"].lead.trial_status == "active"
+
+
+def test_what_the_api_told_is_a_word_like_any_other() -> None:
+    """A login from before gives way to it, one from afterwards does not; of the lead's own fields too."""
+    person = come({"occurred_at": TEN, "job_title": "Dev", "trial_status": "active"})
+    found = person.leads["flowdesk"]
+    lead = found.lead.but(trial_status="longer", told={"trial_status": ELEVEN})
+    told = person.person.but(demographics={"job_title": "CTO"}, told={"job_title": ELEVEN})
+    corrected = KnownPerson("p1", 2, told, {"flowdesk": KnownLead(found.id, 2, lead)})
+    for at, title, trial in (("10:59", "CTO", "longer"), ("11:01", "Dev", "over")):
+        occurred_at = f"2026-11-22T{at}:00Z"
+        sent = login(event_id=at, occurred_at=occurred_at, job_title="Dev", trial_status="over")
+        after = decide(known(corrected), sent)[0].person
+        assert after.person.demographics == {"job_title": title}
+        assert after.leads["flowdesk"].lead.trial_status == trial
+
+
+def test_what_was_said_in_a_chat_gives_way_to_any_login() -> None:
+    """Also to a late one: no CRM has told of the field before."""
+    person = come({"occurred_at": TWELVE, "name": "Dana"})
+    chatted = person.person.but(demographics={"job_title": "boss"})
+    after = decide(
+        known(KnownPerson("p1", 2, chatted, person.leads)), login(event_id="l", occurred_at=TEN, job_title="CTO")
+    )[0]
+    assert after.person.person.demographics == {"job_title": "CTO"}
+
+
+def test_what_an_earlier_version_wrote_is_as_new_as_its_newest_login() -> None:
+    """It did not keep which field was told when: a late login fills gaps, as it did then."""
+    person = come({"occurred_at": TWELVE, "job_title": "Dev", "trial_status": "active"})
+    before = {p: KnownLead(k.id, 1, k.lead.but(tells=None)) for p, k in person.leads.items()}
+    late = login(event_id="l", occurred_at=ELEVEN, job_title="CTO", industry="toys", trial_status="over")
+    after = decide(known(KnownPerson("p1", 1, person.person, before)), late)[0].person
+    assert after.person.demographics == {"job_title": "Dev", "industry": "toys"}
+    assert after.leads["flowdesk"].lead.trial_status == "active"
+    other = login(event_id="n", occurred_at=LATER, name="Dana")
+    later_on = decide(known(KnownPerson("p1", 1, person.person, before)), other)[0].person
+    late = login(event_id="l", occurred_at=Instant("2026-11-22T12:30:00.000Z"), job_title="CTO")
+    assert decide(known(later_on), late)[0].person.person.demographics == {"job_title": "CTO"}
+    assert decide(known(later_on), login(event_id="l", occurred_at=ELEVEN, job_title="CTO"))[
+        0
+    ].person.person.demographics == {"job_title": "Dev"}
+
+
+def test_the_value_that_lost_stays_in_the_ledger() -> None:
+    """The event says what its login replaced, or what it told too late; one that brought no conflict says nothing."""
+    person = come({"occurred_at": TEN, "job_title": "Dev", "trial_status": "active", "name": "Dana"})
+    decision = decide(
+        known(person),
+        login(event_id="n", occurred_at=TWELVE, job_title="CTO", trial_status="over", name="Dana", industry="toys"),
+        login(event_id="l", occurred_at=ELEVEN, job_title="Boss", trial_status="longer", organization_id="org0"),
+    )[2]
+    (facts,) = decision.facts
+    assert [orjson.loads(event.metadata) for event in facts.events] == [
+        {"replaced": {"job_title": "Dev", "trial_status": "active"}},
+        {"outdated": {"job_title": "Boss", "organization_id": "org0", "trial_status": "longer"}},
+    ]
+    (quiet,) = decide(known(person), login(event_id="q", occurred_at=TWELVE, industry="cars"))[2].facts
+    assert quiet.events[0].metadata == "{}"
+
+
+def test_an_address_that_was_not_taken_was_not_told() -> None:
+    """A login whose address belongs to somebody else does not keep an older one with the person's own out."""
+    person = come({"occurred_at": TEN, "email": "a@b.example"})
+    foreign = login(event_id="f", occurred_at=TWELVE, email="bob@example.com")
+    after = decide(known(person, owners={email_key("bob@example.com"): "p2"}), foreign)[0].person
+    mine = login(event_id="m", occurred_at=ELEVEN, email="c@d.example")
+    assert decide(known(stored(after)), mine)[0].person.person.email == "c@d.example"
+
+
+def test_two_crms_at_the_same_time_see_each_other() -> None:
+    """Whoever tells of one product demands that the person and its other leads are as they were read."""
+    person = come({"occurred_at": TEN, "name": "Dana"}, {"occurred_at": TEN, "product_id": "gridwise", "name": "Dana"})
+    one = person.leads["flowdesk"]
+    alone = decide(known(person), login(event_id="n", occurred_at=ELEVEN, name="Dana"))[1]
+    assert [c for c in alone if isinstance(c, Expect)] == []
+    crm = (*person.person.crm, CrmIdentity(source="hubspot", user_id="h1"))
+    both = KnownPerson("p1", 7, person.person.but(crm=crm), person.leads)
+    for name, guarded in (
+        ("Dana", {(Kind.LEADS, "new-gridwise"), (Kind.PERSONS, "p1")}),
+        ("Dan", {(Kind.LEADS, "new-gridwise")}),
+    ):
+        changes = decide(known(both), login(event_id="n", occurred_at=ELEVEN, name=name))[1]
+        assert {(c.kind, c.id) for c in changes if isinstance(c, Expect)} == guarded
+    assert one.id == "new-flowdesk"
 
 
 def test_counters_never_conflict() -> None:

@@ -1,16 +1,21 @@
 """Merging two persons: nothing moves, nothing is lost, and an undo is exact."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.strategies import NOON
+from tests.tracker.test_logins import PRODUCTS, is_told, newest_of, sent_as, tellings
 from tracker.events import Channel
-from tracker.merging import joined, stricter
+from tracker.lead import Lead
+from tracker.logins import KnownLead, KnownPerson
+from tracker.merging import Merged, Side, joined, merged, parted, stricter, undone
 from tracker.person import Consent, CrmIdentity, Person, Suppression
 from tracker.search_words import reworded
-from tracker.store.port import Delete, Insert
+from tracker.store.port import Delete, Document, Insert, Replace
+from tracker.store.schema import Kind
 from tracker.times import Instant, instant, later
 
 AT = instant(NOON)
@@ -55,6 +60,130 @@ def test_suppressions_add_up() -> None:
     both = joined(person(), person(suppressions=(stopped,)), "x", at=AT)
     assert both.suppressions == (stopped,)
     assert joined(both, person(suppressions=(stopped,)), "y", at=AT).suppressions == (stopped,)
+
+
+def test_of_each_field_the_newer_word_wins() -> None:
+    """Whichever of the two is older or newer as a whole; what has a time wins over what was said in a chat."""
+    one = person(name="Dan", crm=CRM, demographics={"job_title": "Dev", "industry": "toys"})
+    other = person(name="Dana", crm=CRM, demographics={"job_title": "CTO", "industry": "cars"}, time_zone="UTC")
+    early, late = later(NOON, hours=-2), later(NOON, hours=-1)
+    times = {"name": early, "job_title": late, "industry": early}, {"name": late, "job_title": early}
+    for survivor, absorbed, told in ((one, other, times), (other, one, times[::-1])):
+        both = joined(survivor, absorbed, "x", told=told, at=AT)
+        assert (both.name, both.time_zone) == ("Dana", "UTC")
+        assert both.demographics == {"job_title": "Dev", "industry": "toys"}
+    by_api = one.but(told={"name": early, "phone": late}), other.but(told={"name": late, "phone": early})
+    assert joined(*by_api, "x", told=times, at=AT).told == {"name": late, "phone": late}
+
+
+# what logins tell, before and after
+
+MERGED_AT = later(NOON, hours=12)
+
+
+def side(known: KnownPerson, who: str) -> Side:
+    """Return a person under ids of its own, as it is stored."""
+    ids = {product: f"{who}-{product}" for product in known.leads}
+    one = known.person.but(leads=ids, crm=(CrmIdentity(source="crm", user_id=who),))
+    leads = {}
+    for product, its in known.leads.items():
+        lead = its.lead.but(person_id=who)
+        leads[product] = (Document(Kind.LEADS, ids[product], 1, lead.body()), lead)
+    return Side(Document(Kind.PERSONS, who, 1, one.body()), one, leads)
+
+
+def put_together(survivor: Side, absorbed: Side) -> tuple[Merged, dict[str, Document]]:
+    """Merge, and return the leads as they are stored then, by id."""
+    made = merged(survivor, absorbed, "m", rules={}, ledgers={}, handoffs={}, by="tests", at=MERGED_AT)
+    written = {c.id: c for c in made.changes if isinstance(c, Replace) and c.kind is Kind.LEADS}
+    leads = {found.id: found for its in (survivor, absorbed) for found, _ in its.leads.values()}
+    return made, {
+        id: Document(Kind.LEADS, id, 2, written[id].body) if id in written else found for id, found in leads.items()
+    }
+
+
+def of(one: Person, leads: Mapping[str, Document]) -> KnownPerson:
+    """Return a person as the next login finds it."""
+    its = {p: KnownLead(id, leads[id].version, Lead.read(leads[id].body)) for p, id in one.leads.items()}
+    return KnownPerson("a", 2, one, its)
+
+
+@st.composite
+def told_to_both(draw: st.DrawFn, products: tuple[str, ...] = PRODUCTS) -> tuple[list[dict[str, Any]], list[list[int]]]:
+    """Logins by what they tell, and which of them come to one person, to the other, and after the merge."""
+    records = draw(st.lists(tellings, min_size=2, max_size=8))
+    records = [{**r, "product_id": r["product_id"] if r["product_id"] in products else products[0]} for r in records]
+    order = draw(st.permutations(range(len(records))))
+    first = draw(st.integers(1, len(order) - 1))
+    second = draw(st.integers(first + 1, len(order)))
+    return records, [order[:first], order[first:second], order[second:]]
+
+
+@given(told_to_both())
+def test_the_newest_word_wins_over_a_merge(told: tuple[list[dict[str, Any]], list[list[int]]]) -> None:
+    """Whichever person the logins came to, in whatever order, before the merge and after it."""
+    records, (one, other, since) = told
+    sides = [side(sent_as(records, order, ()), who) for order, who in ((one, "a"), (other, "b"))]
+    made, leads = put_together(*sides)
+    before = [records[n] for n in sorted([*one, *other])]
+    assert is_told(of(made.person, leads)) == newest_of(before)
+    after = sent_as(records, since, (), of(made.person, leads)) if since else of(made.person, leads)
+    assert is_told(after) == newest_of(records)
+
+
+@given(told_to_both(PRODUCTS[:1]), st.booleans())
+def test_an_undo_gives_back_what_each_was_told(
+    told: tuple[list[dict[str, Any]], list[list[int]]], touched: bool
+) -> None:
+    """Both are as they were, to the last field; what was told since stays with the survivor."""
+    records, (one, other, _) = told
+    sides = [side(sent_as(records, order, ()), who) for order, who in ((one, "a"), (other, "b"))]
+    made, leads = put_together(*sides)
+    now, more = of(made.person, leads), [{"product_id": "flowdesk", "organization_id": "org9", "job_title": "Boss"}]
+    ledgers = {}
+    if touched:
+        now = sent_as([*records, *more], [len(records)], (), now)
+        its = now.leads["flowdesk"]
+        before, gone = sides[0].leads["flowdesk"][1], sides[1].leads["flowdesk"][1]
+        ledgers = {"a-flowdesk": parted(its.lead, before, gone), "b-flowdesk": gone}
+        leads["a-flowdesk"] = Document(Kind.LEADS, its.id, its.version, its.lead.body())
+    person = Document(Kind.PERSONS, "a", 3, now.person.body())
+    done = undone("m", made.merge, person, sides[1].found, leads, ledgers, {}, by="tests", at=MERGED_AT)
+    written = {c.id: c.body for c in done.changes if isinstance(c, Replace)}
+    for who, order in (("a", one), ("b", other)):
+        expected = newest_of([*(records[n] for n in sorted(order)), *(more if touched and who == "a" else [])])
+        its_lead = Document(Kind.LEADS, f"{who}-flowdesk", 4, written[f"{who}-flowdesk"])
+        parted_one = of(Person.read(written[who]), {its_lead.id: its_lead})
+        assert is_told(parted_one) == expected
+        if not touched:
+            stood = sides["ab".index(who)]
+            was = stood.leads["flowdesk"][1]
+            assert Lead.read(its_lead.body).but(updated_at=was.updated_at, staged_at=was.staged_at) == was
+            assert parted_one.person.but(updated_at=stood.person.updated_at) == stood.person
+
+
+def test_what_was_told_since_goes_with_the_leads_on_which_it_came() -> None:
+    """A login of the absorbed person's other product tells of that person; an address stays where its key is."""
+    sides = [
+        side(sent_as([{"product_id": product, "organization_id": "o", "job_title": title}], [0], ()), who)
+        for product, title, who in (("flowdesk", "Dev", "a"), ("gridwise", "CTO", "b"))
+    ]
+    made, leads = put_together(*sides)
+    fields = {"job_title": "CEO", "email": "c@d.example", "organization_id": "o"}
+    records = [
+        {},
+        {"product_id": "gridwise", **fields},
+        {"product_id": "flowdesk", "name": "Ann", "organization_id": "o"},
+    ]
+    now = sent_as(records, [1, 2], (), of(made.person, leads))
+    leads |= {k.id: Document(Kind.LEADS, k.id, k.version, k.lead.body()) for k in now.leads.values()}
+    person = Document(Kind.PERSONS, "a", 3, now.person.body())
+    done = undone("m", made.merge, person, sides[1].found, leads, {}, {}, by="tests", at=MERGED_AT)
+    written = {c.id: Person.read(c.body) for c in done.changes if isinstance(c, Replace) and c.kind is Kind.PERSONS}
+    assert [(p.name, p.email, p.demographics) for p in (written["a"], written["b"])] == [
+        ("Ann", "c@d.example", {"job_title": "Dev"}),
+        (None, None, {"job_title": "CEO"}),
+    ]
 
 
 words = st.frozensets(st.sampled_from("abcde"))

@@ -92,7 +92,7 @@ def _event(item: Item) -> Entry:
         title = f"Answered “{words.plain(about['slot'])}”"
         text = words.value(about.get("value"))
     else:
-        text = _about(about)
+        text = "; ".join(filter(None, (_about(about), _lost(about) if kind == "login" else "")))
     if item["machine"]:
         text = "; ".join(filter(None, (text, "a machine did it, so it counts for nothing")))
     return Entry(item["at"], f"event {kind}", title, text, points=item["score_impact"])
@@ -102,6 +102,17 @@ def _about(metadata: Mapping[str, Any]) -> str:
     """The parts of an event's metadata that say something to a reader."""
     named = (("template_id", "“{}”"), ("url", "{}"), ("goal", "{}"), ("feature", "{}"), ("error", "{}"))
     return ", ".join(form.format(words.value(metadata[name])) for name, form in named if metadata.get(name))
+
+
+LOST = (("replaced", "{} was {} until then"), ("outdated", "{} {}: something newer is known"))
+"""How a login tells of values that lost against a newer word."""
+
+
+def _lost(metadata: Mapping[str, Any]) -> str:
+    told = [(form, metadata[kind]) for kind, form in LOST if isinstance(metadata.get(kind), Mapping)]
+    return "; ".join(
+        form.format(words.plain(name), words.value(value)) for form, lost in told for name, value in lost.items()
+    )
 
 
 def _stage(item: Item) -> Entry:

@@ -30,12 +30,14 @@ REVIEW_KINDS: dict[str, str] = {
     "scoring": "Scoring rule failed",
     "inbound": "Message not answered",
     "outbound": "Event not delivered",
+    "threshold": "Stage not decided",
     "template": "Template trouble",
 }
 REPLAYED: dict[str, str] = {
     "uncertain": "It may have arrived already. Replay sends it once more.",
     "message": "Replay sends it once more.",
     "outbound": "Replay sends it once more, with the same id.",
+    "threshold": "Replay announces it once more, and closes the item where somebody has decided by now.",
     "dropped_field": "The login was kept without the field. Correct it, and Replay brings it to the lead.",
 }
 """What a replay does, where it is not plain."""

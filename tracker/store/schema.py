@@ -32,6 +32,7 @@ class Kind(StrEnum):
     SUBSCRIPTIONS = "subscriptions"  # id: hash of the address. Who is told of events
     OUTBOUND = "outbound"  # id: event:subscription. An event on its way to one receiver
     OUTBOUND_LANES = "outbound_lanes"  # id: subscription:lead. While something waits for one receiver about one lead
+    THRESHOLDS = "thresholds"  # id: the announcement's. A threshold that waits for n8n's answer
     REVIEW = "review"
     COUNTERS = "counters"  # id: day:product:metric:lane
     ERASURES = "erasures"  # receipts, and what is still to be removed
@@ -84,6 +85,8 @@ SUBSCRIPTIONS_ALL = Index("subscriptions_all", Kind.SUBSCRIPTIONS, (), "id")
 OUTBOUND_DUE = Index("outbound_due", Kind.OUTBOUND, ("subscription_id",), "due_at", ("status", "due"))
 OUTBOUND_QUEUED = Index("outbound_queued", Kind.OUTBOUND, ("lane",), "number", ("status", "queued"))
 OUTBOUND_DELIVERED = Index("outbound_delivered", Kind.OUTBOUND, (), "settled_at", ("status", "delivered"))
+THRESHOLDS_DUE = Index("thresholds_due", Kind.THRESHOLDS, (), "due_at")
+THRESHOLDS_BY_LEAD = Index("thresholds_by_lead", Kind.THRESHOLDS, ("lead_id",), "due_at")
 REVIEW_BY_STATUS = Index("review_by_status", Kind.REVIEW, ("status",), "created_at")
 REVIEW_BY_KIND = Index("review_by_kind", Kind.REVIEW, ("status", "kind"), "created_at")
 REVIEW_ALL = Index("review_all", Kind.REVIEW, (), "created_at")

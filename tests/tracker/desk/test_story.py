@@ -140,3 +140,19 @@ def test_a_message_says_why_it_was_not_sent(status: str) -> None:
 def test_what_another_room_will_tell_one_day_is_not_left_out() -> None:
     (entry,) = told([{"at": AT, "kind": "call_back", "id": "x"}])
     assert entry.title == "Call back"
+
+
+def test_a_login_tells_which_words_lost() -> None:
+    """What it replaced, and what it told too late; metadata of anything else is not taken for it."""
+    item = {
+        "at": AT, "kind": "event", "id": "e", "event_type": "login", "machine": False, "score_impact": 5,
+        "metadata": {"replaced": {"job_title": "Dev"}, "outdated": {"trial_status": "over"}},
+    }  # fmt: skip
+    (entry,) = told([item])
+    assert entry.text == "Job title was Dev until then; Trial status over: something newer is known"
+    assert [
+        one.text for one in told([{**item, "event_type": "email_open"}, {**item, "metadata": {"replaced": 1}}])
+    ] == [
+        "",
+        "",
+    ]
