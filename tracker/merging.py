@@ -224,15 +224,15 @@ def _one_handoff(after: Lead, survivor: Lead, absorbed: Lead) -> tuple[Lead, str
 def _lowered(
     pair: LeadPair, kept: Stored, gone: Stored, ledgers: Mapping[str, Lead], *, by: str, at: Instant
 ) -> tuple[Lead, list[StageChange]]:
-    """Return the survivor's lead without the other, back at its stage unless that has changed since the merge."""
+    """Return the survivor's lead without the other, back at its stage unless it has come further since the merge."""
     before, now = Lead.read(orjson.loads(pair.before)), Lead.read(kept.body)
     lifted = max(before.stage, Lead.read(gone.body).stage, key=ORDER.index)
     lead = (ledgers.get(pair.survivor) or before).but(stage=now.stage, staged_at=now.staged_at, updated_at=at)
-    if now.stage is not lifted or before.stage is lifted:
+    if not ORDER.index(before.stage) < ORDER.index(now.stage) <= ORDER.index(lifted):
         return lead, []
     step = StageChange(
         lead_id=kept.id,
-        before=lifted,
+        before=now.stage,
         to=before.stage,
         at=at,
         actor=by,
@@ -316,11 +316,11 @@ def stricter(one: Consent, other: Consent) -> Consent:
 
 
 def kept_since(before: Person, now: Person, since: Instant) -> Person:
-    """Return a person as before a merge, with what must never be lost: opt-outs that came since."""
+    """Return a person as before a merge, with what it consented to and refused since."""
     person = before
     for name in ("email_consent", "whatsapp_consent"):
         consent: Consent = getattr(now, name)
-        if consent.status == "denied" and (consent.at or "") >= since:
+        if (consent.at or "") >= since:
             person = person.but(**{name: consent})
     for suppression in now.suppressions:
         if suppression.at >= since:
@@ -367,7 +367,14 @@ def parted(now: Lead, before: Lead, other: Lead) -> Lead:
     told, own, others = of_lead(now), of_lead(before), of_lead(other)
     since = {name: at for name, at in told.items() if at > max(own.get(name, NEVER), others.get(name, NEVER))}
     values: dict[str, Any] = {name: getattr(before, name) for name in OF_LEAD if name not in since}
-    return now.but(**values, told=own | since, tells="")
+    brought = set(other.feature_usage) - set(before.feature_usage)
+    return now.but(
+        **values,
+        crm_user_id=before.crm_user_id if now.crm_user_id == other.crm_user_id else now.crm_user_id,
+        feature_usage=tuple(name for name in now.feature_usage if name not in brought),
+        told=own | since,
+        tells="",
+    )
 
 
 def added(lead: Lead, other: Lead, other_id: str, *, at: Instant) -> Lead:

@@ -237,3 +237,34 @@ async def test_a_merge_takes_the_newer_word_and_an_undo_gives_each_its_own(api: 
         assert await shown(younger) == ("CTO", None, "over")
     await log_in("a", "04", {"industry": "late", "trial_status": "longer"})
     assert await shown(older) == ("Dev", "art", "longer")
+
+
+async def test_nothing_that_the_other_brought_stays_after_an_undo(api: Api) -> None:
+    """Neither ids nor what the other used, though something happened since; what the survivor agreed to since stays."""
+    await api.product()
+    form = (await api.post("/leads", {"product_id": "flowdesk", "email": "ann@acme.example"})).body
+    used = {"feature_usage": ["reports"], "trial_status": "active"}
+    await api.post("/events/logins", login(crm_user_id="b", email="b@acme.example", organization_id="org-b", **used))
+    (other,) = [lead for lead in (await api.get("/leads")).body["items"] if lead["crm_user_id"] == "b"]
+    done = await merge(api, other["person_id"], form["person_id"])
+    await api.event(form["id"], "email_open", channel="email", id="since")
+    agreed = {"whatsapp": {"status": "granted", "source": "phone call"}}
+    assert (await api.call("PUT", f"/persons/{form['person_id']}/consent", agreed)).status == 200
+    assert (await api.post(f"/persons/merges/{done['merge_id']}/undo")).status == 200
+    after = (await api.get(f"/leads/{form['id']}")).body
+    for field in ("crm_user_id", "organization_id", "product_context", "contact_info"):
+        assert after[field] == form[field], field
+    assert (await api.get(f"/persons/{form['person_id']}/consent")).body["whatsapp"]["status"] == "granted"
+    assert (await api.get(f"/persons/{other['person_id']}/consent")).body["whatsapp"]["status"] == "unknown"
+
+
+async def test_a_stage_that_a_merge_gave_goes_with_it(api: Api) -> None:
+    """Also when somebody took it back by a step in the meantime: the survivor is left where it was."""
+    older, younger = await two(api)
+    for stage in ("Engaged_Lead", "Qualified_Lead"):
+        assert (await api.post(f"/leads/{younger['id']}/stage", {"stage": stage})).status == 200
+    done = await merge(api, younger["person_id"], older["person_id"])
+    assert (await api.post(f"/leads/{older['id']}/stage/revert")).body["stage"] == "Engaged_Lead"
+    assert (await api.post(f"/persons/merges/{done['merge_id']}/undo")).status == 200
+    assert (await api.get(f"/leads/{older['id']}")).body["stage"] == "User"
+    assert (await api.get(f"/leads/{younger['id']}")).body["stage"] == "Qualified_Lead"
