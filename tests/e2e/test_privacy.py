@@ -131,6 +131,108 @@ async def test_an_opt_out_outlives_the_erasure(api: Api) -> None:
     assert (await api.get(f"/persons/{made['person_id']}/consent")).body["email"]["status"] == "denied"
 
 
+async def refused(api: Api, **fields: str) -> tuple[list[str], str, str]:
+    """Return what somebody with these addresses, who is met now, does not want: suppressed channels, consents."""
+    lead = await api.lead(**{"email": None, **fields})
+    kept = (await api.get(f"/persons/{lead['person_id']}/consent")).body
+    return [s["channel"] for s in kept["suppressed"]], kept["email"]["status"], kept["whatsapp"]["status"]
+
+
+async def unsubscribe(api: Api, lead: dict[str, Any], channel: str = "email") -> None:
+    assert (await api.event(lead["id"], "unsubscribe", channel=channel)).status == 202
+
+
+async def test_an_opt_out_holds_for_former_addresses(api: Api) -> None:
+    """Who said no and then changed the address comes back with either one, and is not written to."""
+    for number, mail in enumerate(("e1@acme.example", "e2@acme.example")):
+        await api.post("/events/logins", login(event_id=f"m{number}", email=mail))
+        (lead,) = (await api.get("/leads")).body["items"]
+        if mail.startswith("e1"):
+            await unsubscribe(api, lead)
+    await api.call("DELETE", f"/leads/{lead['id']}")
+    await api.post("/events/logins", login(event_id="m3", crm_user_id="new", email="e1@acme.example"))
+    (back,) = (await api.get("/leads")).body["items"]
+    kept = (await api.get(f"/persons/{back['person_id']}/consent")).body
+    assert [s["channel"] for s in kept["suppressed"]] == ["email"]
+    assert (await refused(api, email="e2@acme.example"))[0] == ["email"]
+    assert (await refused(api, email="e3@acme.example"))[0] == []
+
+
+async def test_an_opt_out_holds_for_the_addresses_of_both_who_were_merged(api: Api) -> None:
+    """Also for the one that lost against the CRM's."""
+    one = await api.lead(email="ea@acme.example")
+    await unsubscribe(api, one)
+    await api.post("/events/logins", login(event_id="m1", email="eb@acme.example"))
+    other = next(lead for lead in (await api.get("/leads")).body["items"] if lead["crm_user_id"])
+    done = (await api.post(f"/persons/{one['person_id']}/merge", {"into": other["person_id"]})).body
+    lead = (await api.get(f"/leads/{one['id']}")).body
+    assert (done["survivor"], lead["contact_info"]["email"]) == (one["person_id"], "eb@acme.example")
+    await api.call("DELETE", f"/leads/{lead['id']}")
+    for mail in ("ea@acme.example", "eb@acme.example"):
+        assert (await refused(api, email=mail))[0] == ["email"]
+
+
+async def test_an_opt_out_holds_for_each_number(api: Api, store: Store) -> None:
+    """A phone, and another number on WhatsApp: a no on WhatsApp is one for both."""
+    lead = await api.lead(email="w@acme.example", phone="+4915155500001")
+    (found,) = await store.get(Kind.PERSONS, lead["person_id"])
+    assert found is not None
+    key = {"person_id": lead["person_id"]}
+    await store.commit(
+        Replace(found.kind, found.id, found.version, {**found.body, "whatsapp_id": "4915155500002"}),
+        Insert(Kind.PERSON_KEYS, "whatsapp:4915155500002", key),
+    )
+    await unsubscribe(api, lead, "whatsapp")
+    await api.call("DELETE", f"/leads/{lead['id']}")
+    for number in ("+4915155500001", "+4915155500002"):
+        assert (await refused(api, phone=number))[2] == "denied"
+
+
+ABOUT: dict[str, dict[str, Any]] = {
+    "a former address": {"record": {"mail": "e1@acme.example"}},
+    "a number as it was typed": {"record": {"phone": "+49 (151) 1234 0777"}},
+    "an address in a sentence": {"record": {"text": "mail e2@acme.example bounced"}},
+    "an address with its name": {"record": {"to": "Zed <E1@acme.example>"}},
+    "an address in the error": {"record": {}, "error": "550 e1@acme.example: no such user"},
+}
+"""Dead letters that tell of one person."""
+
+NOT_ABOUT = {"record": {"mail": "jane1@acme.example", "phone": "+49 151 1234 07777"}}
+"""A dead letter that tells of somebody else."""
+
+
+async def test_what_names_the_person_in_any_way_is_told_and_removed(api: Api) -> None:
+    """By a former or a losing address, typed anyhow, inside other text; what names somebody else stays."""
+    known = {"email": "e1@acme.example", "phone": "+4915112340777"}
+    await api.post("/events/logins", login(event_id="m1", **known))
+    bad = login(event_id="m2", email="e1@acme.example") | {"occurred_at": "never"}
+    ids = [(await api.post("/events/logins", bad)).body["results"][0]["review_id"]]
+    for letter in (*ABOUT.values(), NOT_ABOUT):
+        reply = await api.post("/dead-letters", {"workflow": "w", "error": "failed", **letter})
+        ids.append(reply.body["review_id"])
+    lost = await api.lead(email="lost@acme.example")
+    await api.post("/events/logins", login(event_id="m3", email="e2@acme.example"))
+    lead = next(lead for lead in (await api.get("/leads")).body["items"] if lead["crm_user_id"])
+    await api.post(f"/persons/{lost['person_id']}/merge", {"into": lead["person_id"]})
+    letter = {"workflow": "w", "record": {"mail": "lost@acme.example"}, "error": "failed"}
+    ids.insert(0, (await api.post("/dead-letters", letter)).body["review_id"])
+    told = (await api.get(f"/leads/{lead['id']}/export")).body
+    *mine, other = ids
+    assert {item["id"] for item in told["review"]} == set(mine)
+    assert (await api.call("DELETE", f"/leads/{lead['id']}")).body["counts"]["review"] == len(mine)
+    assert [(await api.get(f"/review/{id}")).status for id in ids] == [404] * len(mine) + [200]
+    assert (await api.get(f"/review/{other}")).body["input"] == NOT_ABOUT["record"]
+
+
+async def test_answers_kept_for_repeats_are_told(api: Api) -> None:
+    """What an erasure removes, an export has told."""
+    made = await api.post("/leads", {"product_id": "flowdesk", "email": "ann@acme.example"}, Idempotency_Key="k-1")
+    await api.post("/leads", {"product_id": "flowdesk", "email": "joann@acme.example"}, Idempotency_Key="k-2")
+    told = (await api.get(f"/leads/{made.body['id']}/export")).body
+    assert [kept["answer"]["id"] for kept in told["idempotency"]] == [made.body["id"]]
+    assert (await api.call("DELETE", f"/leads/{made.body['id']}")).body["counts"]["idempotency"] == 1
+
+
 async def test_an_erasure_that_was_cut_off_goes_on(api: Api, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A crash in the middle: the person is unreachable at once, and the next tick removes the rest."""
     lead = await canary(api)
