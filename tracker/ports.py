@@ -175,6 +175,18 @@ class Mender(Protocol):
         ...
 
 
+class Elsewhere(Protocol):
+    """Where something of people lies besides the store's documents."""
+
+    async def forget(self, message_id: str) -> None:
+        """Remove what was written of a message. There may be nothing."""
+        ...
+
+    async def scrub(self) -> bool:
+        """Remove what the database still holds of deleted documents; False: somebody is in the way, try again later."""
+        ...
+
+
 class Templates(Protocol):
     async def missing(self, wanted: Iterable[tuple[str, Channel]], product_id: str) -> set[tuple[str, Channel]]:
         """Return those (template id, channel) that a product cannot use."""

@@ -10,9 +10,9 @@ from tracker.identity import Key, email_key
 from tracker.lead import words
 from tracker.marks import Marks, mark, opened
 from tracker.model import Document, new_id
-from tracker.opt_outs import OptOuts
 from tracker.people import followed, known_as, owners
 from tracker.person import Person
+from tracker.ports import Elsewhere
 from tracker.reading import everything
 from tracker.recorder import Recorder
 from tracker.store.port import Change, Delete, Insert, Replace, Store
@@ -132,8 +132,9 @@ class Whole(NamedTuple):
 
 
 class Privacy:
-    def __init__(self, recorder: Recorder, opt_outs: OptOuts):
-        self._recorder, self._store, self._opt_outs = recorder, recorder.store, opt_outs
+    def __init__(self, recorder: Recorder, elsewhere: Elsewhere):
+        self._recorder, self._store, self._opt_outs = recorder, recorder.store, recorder.opt_outs
+        self._elsewhere, self._is_clean = elsewhere, True
 
     async def whole(self, person_id: str) -> Whole:
         """Raises: NotFound."""
@@ -236,6 +237,8 @@ class Privacy:
         page = await self._store.find(ERASURES_RUNNING)
         for found in page.items:
             await self._finish(found.id)
+        if not self._is_clean:
+            self._is_clean = await self._elsewhere.scrub()
         return len(page.items)
 
     async def _finish(self, id: str) -> Receipt:
@@ -247,6 +250,7 @@ class Privacy:
             counts[str(document.kind)] = counts.get(str(document.kind), 0) + await self._remove(document)
         done = erasure.but(marks=(), contacts=(), counts=counts, running=False, done_at=instant(self._recorder.clock()))
         await self._store.commit(Replace(Kind.ERASURES, id, found.version, done.body()))
+        self._is_clean = await self._elsewhere.scrub()
         return Receipt(id, done)
 
     async def _remove(self, document: Stored) -> int:
@@ -259,6 +263,8 @@ class Privacy:
         def decide(now: Stored | None) -> Decision[int]:
             return Decision(1, [Delete(now.kind, now.id, now.version)]) if now else Decision(0)
 
+        if document.kind is Kind.MESSAGES:  # before the document, without which nobody would know of it
+            await self._elsewhere.forget(document.id)
         return await run(self._store, read, decide)
 
 

@@ -1,16 +1,20 @@
 """What is held about a person is told whole, and removed whole."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.e2e.client import Api, login
 from tracker.privacy import BY_ID, OF_LEAD, OF_NOBODY, SEARCHED
+from tracker.store import sqlite
 from tracker.store.mongo import MongoStore
 from tracker.store.port import Insert, Replace, Store
 from tracker.store.schema import Kind
 from tracker.store.sqlite import SqliteStore
+from tracker.store.sqlite_backup import snapshot
+from tracker.times import instant, now
 
 CANARY = "canary7f3"
 MAIL = f"{CANARY}@acme.example"
@@ -231,6 +235,51 @@ async def test_answers_kept_for_repeats_are_told(api: Api) -> None:
     told = (await api.get(f"/leads/{made.body['id']}/export")).body
     assert [kept["answer"]["id"] for kept in told["idempotency"]] == [made.body["id"]]
     assert (await api.call("DELETE", f"/leads/{made.body['id']}")).body["counts"]["idempotency"] == 1
+
+
+async def test_messages_in_the_outbox_go_too(api: Api, tmp_path: Path) -> None:
+    """The demo wrote them as files: those of the person are gone, those of others stay."""
+    leads = [await api.lead(email=f"{CANARY}@acme.example", phone=NUMBER), await api.lead(email="other@acme.example")]
+    await api.put(f"/persons/{leads[0]['person_id']}/consent", {"whatsapp": {"status": "granted"}})
+    await api.event(leads[0]["id"], "whatsapp_reply", channel="whatsapp", timestamp=instant(now()))
+    for lead, channel in ((leads[0], "email"), (leads[0], "whatsapp"), (leads[1], "email")):
+        body = {"lead_id": lead["id"], "channel": channel, "text": "Hello"}
+        assert (await api.post("/messages/send", body)).status == 202
+    await api.server.delivery.work()
+    outbox = tmp_path / "outbox"
+    assert sorted(file.suffix for file in outbox.iterdir()) == [".eml", ".eml", ".json"]
+    await api.call("DELETE", f"/leads/{leads[0]['id']}")
+    (left,) = outbox.iterdir()
+    assert b"other@acme.example" in left.read_bytes()
+
+
+async def test_the_files_of_the_database_hold_nothing(api: Api, store: Store) -> None:
+    """Neither the database nor its log has a trace of what was deleted."""
+    if not isinstance(store, SqliteStore):
+        pytest.skip("MongoDB's files are its own affair")
+    lead = await canary(api)
+    files = [store._path, store._path.with_name(f"{store._path.name}-wal")]
+    assert any(CANARY.encode() in file.read_bytes() for file in files)
+    await api.call("DELETE", f"/leads/{lead['id']}")
+    assert [CANARY.encode() in file.read_bytes() for file in files] == [False, False]
+
+
+async def test_a_log_that_is_in_use_is_emptied_later(
+    api: Api, store: Store, sqlite_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backup that reads meanwhile is left alone: the erasure is complete, and the next look empties the log."""
+    if not isinstance(store, SqliteStore):
+        pytest.skip("MongoDB's files are its own affair")
+    lead = await api.lead(email=MAIL)
+    monkeypatch.setattr(sqlite, "SCRUB_MS", 1)
+    log = sqlite_path.with_name(f"{sqlite_path.name}-wal")
+    with snapshot(sqlite_path):
+        assert (await api.call("DELETE", f"/leads/{lead['id']}")).body["done_at"] is not None
+        assert CANARY.encode() in log.read_bytes()
+        await api.server.privacy.resume()
+        assert log.stat().st_size
+    await api.server.privacy.resume()
+    assert log.stat().st_size == 0
 
 
 async def test_an_erasure_that_was_cut_off_goes_on(api: Api, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
