@@ -19,6 +19,7 @@ from tracker.store.port import Change, Delete, Insert, Replace, Store
 from tracker.store.port import Document as Stored
 from tracker.store.schema import (
     AUDIT_BY_LEAD,
+    CONSENTS_BY_PERSON,
     CONVERSATIONS_BY_LEAD,
     ERASURES_RUNNING,
     EVENTS_BY_LEAD,
@@ -49,6 +50,9 @@ OF_LEAD: tuple[Index, ...] = (
     AUDIT_BY_LEAD,
 )
 """What belongs to a lead, each by its lead."""
+
+OF_PERSON: tuple[Index, ...] = (CONSENTS_BY_PERSON,)
+"""What belongs to a person, whatever the lead."""
 
 BY_ID = frozenset(
     {Kind.PERSONS, Kind.PERSON_KEYS, Kind.LEADS, Kind.LEAD_WORDS, Kind.ENROLMENTS, Kind.MERGES, Kind.INBOX}
@@ -170,15 +174,18 @@ class Privacy:
             yield document
         async for document in _of_ids(self._store, whole):
             yield document
-        async for document in self._around([lead.id for lead in whole.leads], whole.contacts, whole.marks):
+        async for document in self._around(
+            [person.id for person in whole.persons], [lead.id for lead in whole.leads], whole.contacts, whole.marks
+        ):
             yield document
 
     async def _around(
-        self, leads: Sequence[str], contacts: Sequence[str], words: Sequence[str]
+        self, persons: Sequence[str], leads: Sequence[str], contacts: Sequence[str], words: Sequence[str]
     ) -> AsyncIterator[Stored]:
         """Yield what there is about a person besides the documents that it is found by, each once."""
         seen: set[str] = set()
-        for index, names in (*((index, leads) for index in OF_LEAD), (INBOX_BY_CONTACT, contacts)):
+        found_by = [(index, leads) for index in OF_LEAD] + [(index, persons) for index in OF_PERSON]
+        for index, names in (*found_by, (INBOX_BY_CONTACT, contacts)):
             for name in names:
                 async for document in everything(self._store, index, name, chunk=CHUNK):
                     if document.kind is Kind.REVIEW:
@@ -246,7 +253,7 @@ class Privacy:
         assert found is not None, "an erasure is kept"
         erasure = Erasure.read(found.body)
         counts = dict(erasure.counts)
-        async for document in self._around(erasure.leads, erasure.contacts, erasure.marks):
+        async for document in self._around(erasure.persons, erasure.leads, erasure.contacts, erasure.marks):
             counts[str(document.kind)] = counts.get(str(document.kind), 0) + await self._remove(document)
         done = erasure.but(marks=(), contacts=(), counts=counts, running=False, done_at=instant(self._recorder.clock()))
         await self._store.commit(Replace(Kind.ERASURES, id, found.version, done.body()))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.client import Api, login
-from tracker.privacy import BY_ID, OF_LEAD, OF_NOBODY, SEARCHED
+from tracker.privacy import BY_ID, OF_LEAD, OF_NOBODY, OF_PERSON, SEARCHED
 from tracker.store import sqlite
 from tracker.store.mongo import MongoStore
 from tracker.store.port import Insert, Replace, Store
@@ -282,6 +282,50 @@ async def test_a_log_that_is_in_use_is_emptied_later(
     assert log.stat().st_size == 0
 
 
+async def test_every_change_of_consent_is_kept(api: Api) -> None:
+    """Channel, basis, source and time, in the lead's story, the export and the audit, whatever came after; an erasure
+    removes it, and the audit tells of nobody.
+    """
+    lead = await api.lead(email=MAIL)
+    path = f"/persons/{lead['person_id']}/consent"
+    denied = {"status": "denied", "basis": f"{CANARY} called", "source": "desk", "at": "2026-01-05T10:00:00Z"}
+    await api.put(path, {"email": denied})
+    await api.put(path, {"email": {"status": "granted", "basis": "form"}, "whatsapp": {"status": "granted"}})
+    items = [e for e in (await api.get(f"/leads/{lead['id']}/timeline")).body["items"] if e["kind"] == "consent"]
+    assert [(e["channel"], e["before"], e["status"], e["basis"], e["source"]) for e in items] == [
+        ("email", "unknown", "denied", f"{CANARY} called", "desk"),
+        ("email", "denied", "granted", "form", "api"),
+        ("whatsapp", "unknown", "granted", None, "api"),
+    ]
+    assert items[0]["given_at"] == "2026-01-05T10:00:00.000Z"
+    assert items[0]["at"] <= items[1]["at"]
+    told = (await api.get(f"/leads/{lead['id']}/export")).body["consents"]
+    assert [(e["channel"], e["after"]["status"], e["before"]["basis"]) for e in told] == [
+        ("email", "denied", None),
+        ("email", "granted", f"{CANARY} called"),
+        ("whatsapp", "granted", None),
+    ]
+    noted = [e for e in (await api.get("/audit")).body["items"] if e["action"] == "person.consent"]
+    assert [(e["subject"], e["actor"], e["detail"]) for e in reversed(noted)] == [
+        (lead["person_id"], "LEADLINE_API_KEY", "email denied"),
+        (lead["person_id"], "LEADLINE_API_KEY", "email granted, whatsapp granted"),
+    ]
+    receipt = (await api.call("DELETE", f"/leads/{lead['id']}")).body
+    assert receipt["counts"]["consents"] == 3
+    assert CANARY not in await dump(api.server.store)
+
+
+async def test_the_history_of_consent_covers_both_who_were_merged(api: Api) -> None:
+    """Neither loses what was said before, and both go with an erasure."""
+    one, other = await api.lead(), await api.lead()
+    for lead in (one, other):
+        await api.event(lead["id"], "unsubscribe", channel="whatsapp")
+    await api.post(f"/persons/{one['person_id']}/merge", {"into": other["person_id"]})
+    items = (await api.get(f"/leads/{one['id']}/timeline")).body["items"]
+    assert [e["basis"] for e in items if e["kind"] == "consent"] == ["unsubscribe", "unsubscribe"]
+    assert (await api.call("DELETE", f"/leads/{one['id']}")).body["counts"]["consents"] == 2
+
+
 async def test_an_erasure_that_was_cut_off_goes_on(api: Api, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A crash in the middle: the person is unreachable at once, and the next tick removes the rest."""
     lead = await canary(api)
@@ -307,7 +351,7 @@ async def test_an_erasure_that_was_cut_off_goes_on(api: Api, store: Store, monke
 
 def test_every_kind_has_its_place() -> None:
     """A new kind of document says whether it holds something of people, and how that is found."""
-    placed = {index.kind for index in (*OF_LEAD, *SEARCHED)} | BY_ID | OF_NOBODY
+    placed = {index.kind for index in (*OF_LEAD, *OF_PERSON, *SEARCHED)} | BY_ID | OF_NOBODY
     assert placed == set(Kind)
 
 
