@@ -1,6 +1,7 @@
 """Everything that is held about a person: told in an export, removed by an erasure with a receipt."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -249,16 +250,27 @@ class Privacy:
         return len(page.items)
 
     async def _finish(self, id: str) -> Receipt:
-        (found,) = await self._store.get(Kind.ERASURES, id)
-        assert found is not None, "an erasure is kept"
-        erasure = Erasure.read(found.body)
-        counts = dict(erasure.counts)
+        """Remove the rest. Several may be at it, after a restart or a long time: each adds what it removed."""
+
+        async def read() -> Stored:
+            (found,) = await self._store.get(Kind.ERASURES, id)
+            assert found is not None, "an erasure is kept"
+            return found
+
+        def decide(found: Stored) -> Decision[Receipt]:
+            erasure = Erasure.read(found.body)
+            counts = dict(Counter(erasure.counts) + removed)
+            at = instant(self._recorder.clock())
+            done = erasure.but(marks=(), contacts=(), counts=counts, running=False, done_at=at)
+            return Decision(Receipt(id, done), [Replace(Kind.ERASURES, id, found.version, done.body())])
+
+        erasure = Erasure.read((await read()).body)
+        removed = Counter[str]()
         async for document in self._around(erasure.persons, erasure.leads, erasure.contacts, erasure.marks):
-            counts[str(document.kind)] = counts.get(str(document.kind), 0) + await self._remove(document)
-        done = erasure.but(marks=(), contacts=(), counts=counts, running=False, done_at=instant(self._recorder.clock()))
-        await self._store.commit(Replace(Kind.ERASURES, id, found.version, done.body()))
+            removed[str(document.kind)] += await self._remove(document)
+        receipt = await run(self._store, read, decide)
         self._is_clean = await self._elsewhere.scrub()
-        return Receipt(id, done)
+        return receipt
 
     async def _remove(self, document: Stored) -> int:
         """Delete a document, whoever changed it meanwhile, and return whether it was there."""

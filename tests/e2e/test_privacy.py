@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.client import Api, login
-from tracker.privacy import BY_ID, OF_LEAD, OF_NOBODY, OF_PERSON, SEARCHED
+from tracker.privacy import BY_ID, OF_LEAD, OF_NOBODY, OF_PERSON, SEARCHED, Erasure
 from tracker.store import sqlite
 from tracker.store.mongo import MongoStore
 from tracker.store.port import Insert, Replace, Store
@@ -346,6 +346,32 @@ async def test_an_erasure_that_was_cut_off_goes_on(api: Api, store: Store, monke
     monkeypatch.undo()
     assert await privacy.resume() == 1
     assert await privacy.resume() == 0
+    assert CANARY not in await dump(store)
+
+
+async def test_two_may_finish_one_erasure(api: Api, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tick that comes upon an erasure under way helps it on: nobody is in the other's way, and the receipt counts
+    what either removed, once.
+    """
+    lead = await canary(api)
+    privacy = api.server.privacy
+    told = await privacy.export(lead["person_id"])
+    original, calls = privacy._remove, 0
+
+    async def helped(document: Any) -> int:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            assert await privacy.resume() == 1
+        return await original(document)
+
+    monkeypatch.setattr(privacy, "_remove", helped)
+    receipt = await privacy.erase(lead["person_id"], by="tests")
+    assert not receipt.erasure.running
+    assert receipt.erasure.counts == {kind: len(its) for kind, its in told.items() if isinstance(its, list)}
+    (kept,) = await store.get(Kind.ERASURES, receipt.id)
+    assert kept is not None
+    assert Erasure.read(kept.body) == receipt.erasure
     assert CANARY not in await dump(store)
 
 
