@@ -62,7 +62,7 @@ class WhatsAppAnswers:
         return "talked"
 
     async def _person(self, keys: Sequence[Key]) -> Person | None:
-        owners, documents = await people.owners(self._store, keys)
+        owners, documents, _ = await people.owners(self._store, keys)
         person_id = match(keys, owners).person_id
         return Person.read(documents[person_id].body) if person_id else None
 

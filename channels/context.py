@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Any
 
 from channels.rendering import context
-from tracker.lead import view
 from tracker.recorder import Loaded
 
 
@@ -17,5 +16,4 @@ def context_of(loaded: Loaded, variables: Mapping[str, Any], unsubscribe_url: st
         "email": person.email or "",
         "phone": person.phone or "",
     }
-    lead = view(loaded.id, loaded.version, loaded.lead, person, now=now)
-    return context(lead, about, {"name": config.name, **config.facts}, variables, unsubscribe_url)
+    return context(loaded.view(now), about, {"name": config.name, **config.facts}, variables, unsubscribe_url)

@@ -12,7 +12,7 @@ from tracker.errors import Fault, Forbidden, Invalid
 from tracker.ingestion import Ingestion
 from tracker.keys import Scope
 from tracker.logins import Login, LoginResult, Read, read_login
-from tracker.model import Input, Lines, Name, Output
+from tracker.model import Input, Lines, Name, Output, is_plain
 from tracker.review import ReviewKind, content_id, told
 from tracker.store.port import Duplicate, Insert
 from tracker.store.schema import Kind
@@ -90,7 +90,8 @@ class IngestRoutes:
             )
         records = unwrap(call.body)
         now = self._now()
-        reads = [read_login(record, now=now) for record in records]
+        plain = is_plain(await call.request.read())
+        reads = [read_login(record, now=now, plain=plain) for record in records]
         results = iter(await self._ingestion.record([read.login for read in reads if read.login]))
         outcomes = []
         for record, read in zip(records, reads, strict=True):

@@ -62,7 +62,7 @@ class MongoServer:
             deadline = time.monotonic() + START_SECONDS
             while not self._is_ready(client):
                 if self._process.poll() is not None or time.monotonic() > deadline:
-                    self.stop()
+                    self.stop(kill=True)  # what does not start may not listen to a request to end, either
                     raise RuntimeError(f"the MongoDB server of the tests did not start; see {log.name}")
                 time.sleep(0.02)
 
@@ -88,8 +88,8 @@ class MongoServer:
             return [self.mongod, "--dbpath", str(self.folder), *address, *replicas]
         flags = ["--standalone"] if self.standalone else []
         address = ["--host", "127.0.0.1", "--port", str(self.port)]
-        program = Path(sys.executable).with_name("secantusd-py")
-        return [str(program), *address, "--storage-path", str(self.folder), "--sync-on-commit", *flags]
+        program = [sys.executable, "-P", str(Path(__file__).with_name("secantusd.py"))]
+        return [*program, *address, "--storage-path", str(self.folder), "--sync-on-commit", *flags]
 
     def _is_ready(self, client: "MongoClient[dict[str, Any]]") -> bool:
         try:

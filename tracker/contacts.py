@@ -1,6 +1,6 @@
 """Leads that are created or corrected by hand or by an API client: contact, demographics, product context."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -8,12 +8,13 @@ from pydantic import Field, model_validator
 
 from tracker import people
 from tracker.catalog import Catalog, check_version
+from tracker.claims import Claims, alike, claimed, inheriting, strangers, untold
 from tracker.counting import arrived
 from tracker.errors import Fault, Invalid, Refused
 from tracker.events import Channel
 from tracker.identity import Key, crm_key, email_key, match, phone_key
 from tracker.lead import Lead
-from tracker.logins import Email, Phone, person_changes, strangers
+from tracker.logins import Email, Phone, person_changes
 from tracker.model import Input, Line, Name, Slug, new_id
 from tracker.opt_outs import OptOut, refusing
 from tracker.person import CrmIdentity, Person
@@ -95,7 +96,9 @@ class Created(NamedTuple):
 
 
 class _KnownPerson(NamedTuple):
-    """Attributes: foreign: keys of somebody else, who is not meant."""
+    """Attributes: foreign: keys of somebody else, who is not meant. taken: keys that somebody else has left behind, and
+    whose they were. besides: what goes with them, and review items for the foreign ones.
+    """
 
     person: Document | None
     lead: Document | None
@@ -103,6 +106,8 @@ class _KnownPerson(NamedTuple):
     config: Versioned
     foreign: frozenset[Key] = frozenset()
     refused: tuple[OptOut, ...] = ()
+    taken: Sequence[tuple[Key, Person]] = ()
+    besides: Sequence[Change] = ()
 
 
 class Contacts:
@@ -124,17 +129,20 @@ class Contacts:
 
         async def read() -> _KnownPerson:
             keys = wanted.identity_keys()
-            owners, documents = await people.owners(self._store, keys)
-            matched = match(keys, owners, _strangers(wanted, owners, documents))
-            foreign = frozenset(key for key, owner in owners.items() if owner != matched.person_id)
+            owners, documents, known_keys = await people.owners(self._store, keys)
+            apart = _strangers(wanted, documents)
+            matched = match(keys, owners, apart)
+            id = matched.person_id or person_id
+            claims = claimed(id, owners, known_keys, documents, apart, at=instant(self._clock()))
+            taken = [key for key, _ in claims.taken]
+            foreign = frozenset(key for key, owner in owners.items() if owner != id and key not in taken)
+            besides = [*claims.changes, *await self._notes(id, owners, claims)]
             config = await self._catalog.entering(wanted.product_id, matched.person_id or person_id) or live
             refused = tuple(await self._recorder.opt_outs.of(matched.new_keys))
-            if matched.person_id is None:
-                return _KnownPerson(None, None, matched.new_keys, config, foreign, refused)
-            person = documents[matched.person_id]
-            existing = person.body["leads"].get(wanted.product_id)
+            person = documents[matched.person_id] if matched.person_id else None
+            existing = person.body["leads"].get(wanted.product_id) if person else None
             (lead,) = await self._store.get(Kind.LEADS, existing) if existing else [None]
-            return _KnownPerson(person, lead, matched.new_keys, config, foreign, refused)
+            return _KnownPerson(person, lead, matched.new_keys, config, foreign, refused, claims.taken, besides)
 
         def decide(known: _KnownPerson) -> Decision[Created]:
             return decide_creation(wanted, known, lead_id=lead_id, person_id=person_id, now=self._clock())
@@ -142,6 +150,13 @@ class Contacts:
         created = await run(self._store, read, decide, reactors=self._recorder.reactors, record=record())
         self._recorder.after()
         return created
+
+    async def _notes(self, person_id: str, owners: Mapping[Key, str], claims: Claims) -> list[Insert]:
+        """Return the review items for addresses of others that are not there yet; nobody is merged for a form."""
+        at = instant(self._clock())
+        kin = [alike(person_id, owner, key, at=at) for key, owner in owners.items() if owner in claims.kin]
+        notes = list({item.id: item for item in (*claims.notes, *kin)}.values())
+        return untold(notes, await self._store.get(Kind.REVIEW, *(item.id for item in notes)))
 
     async def update(self, lead_id: str, given: LeadFields, *, expected: int | None) -> Loaded:
         """Merge the given fields into a lead and its person.
@@ -178,7 +193,7 @@ def decide_creation(
     if known.person is not None:
         person_id = known.person.id
     person = _merged(stored, wanted, at=now, foreign=known.foreign).with_lead(wanted.product_id, lead_id)
-    person = refusing(person, known.refused)
+    person = inheriting(refusing(person, known.refused), known.taken)
     if wanted.crm_user_id and not any(i.source == wanted.source for i in person.crm):
         identity = CrmIdentity(source=wanted.source, user_id=wanted.crm_user_id)
         person = person.but(crm=(*person.crm, identity))
@@ -196,13 +211,14 @@ def decide_creation(
     changes: list[Change] = [Insert(Kind.LEADS, lead_id, lead.body()), arrived(lead_id, lead)]
     changes += [Insert(Kind.PERSON_KEYS, key.id, {"person_id": person_id}) for key in known.new_keys]
     changes += person_changes(person_id, known.person.version if known.person else 0, person, stored)
+    changes += known.besides
     facts = Facts(lead_id=lead_id, lead=lead, person=person, config=known.config.config, now=now, created=True)
     return Decision(Created(lead_id, 1, lead, person, True), changes, [facts])
 
 
-def _strangers(wanted: NewLead, owners: dict[Key, str], documents: dict[str, Document]) -> frozenset[str]:
+def _strangers(wanted: NewLead, documents: dict[str, Document]) -> frozenset[str]:
     """Return those owners whom the CRM knows under another id."""
-    if wanted.crm_user_id is None or crm_key(wanted.source, wanted.crm_user_id) in owners:
+    if wanted.crm_user_id is None:
         return frozenset()
     persons = ((id, Person.read(document.body)) for id, document in documents.items())
     return strangers(persons, wanted.source, wanted.crm_user_id)

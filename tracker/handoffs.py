@@ -8,7 +8,7 @@ from tracker.errors import NotFound, Refused
 from tracker.events import Event
 from tracker.handoff import Handoff, HandoffStatus, Note, Verb, act, demand_holder, led
 from tracker.handoff_view import Facts, full, head, line
-from tracker.lead import StageChange, view
+from tracker.lead import StageChange
 from tracker.model import new_id
 from tracker.ports import HumanReplies, Spoken, Teller
 from tracker.qualification import missing
@@ -67,7 +67,7 @@ class Handoffs:
         now = self._recorder.clock()
         facts = Facts(
             way=self._replies.way(loaded.lead, loaded.person, now=now),
-            lead=view(loaded.id, loaded.version, loaded.lead, loaded.person, now=now),
+            lead=loaded.view(now),
             score=await explained_score(self._store, loaded.id, loaded.lead, config, now=instant(now)),
             events=[Event.read(d.body) async for d in of_lead(self._store, EVENTS_BY_LEAD, loaded.ids)],
             transcript=[line(spoken) for spoken in await self._spoken(loaded.id)],

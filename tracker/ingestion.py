@@ -9,30 +9,20 @@ from typing import Any
 import structlog
 from msgspec.structs import replace
 
-from tracker import people
 from tracker.catalog import Catalog
 from tracker.errors import LeadlineError
-from tracker.identity import Key, match
-from tracker.lead import Lead
+from tracker.known import Reader
 from tracker.logins import (
     Counted,
     Known,
-    KnownLead,
     KnownPerson,
     Login,
     LoginResult,
-    alike,
     decide_logins,
-    identity_keys,
-    strangers,
 )
-from tracker.model import new_id
-from tracker.opt_outs import OptOuts, refusing
-from tracker.person import Person
+from tracker.opt_outs import OptOuts
 from tracker.ports import Reactor
-from tracker.store.port import Change, Conflict, Document, Store
-from tracker.store.schema import Kind
-from tracker.times import Instant, instant
+from tracker.store.port import Conflict, Store
 from tracker.unit import Decision, run, whole
 
 log = structlog.get_logger()
@@ -70,7 +60,7 @@ class Ingestion:
         """Args: after: called when something was kept, so that a sleeping worker looks for work. opt_outs: what
         addresses refused before they were erased.
         """
-        self._opt_outs, self._join = opt_outs or OptOuts(store, ()), join
+        self._reader, self._join = Reader(store, catalog, clock, opt_outs or OptOuts(store, ())), join
         self.store, self.clock = store, clock
         self._catalog, self._reactors, self._after = catalog, reactors, after
         self._people: OrderedDict[Who, KnownPerson] = OrderedDict()
@@ -147,7 +137,7 @@ class Ingestion:
             person = self._people.pop(share.who, None)
             known.append(await self._from_memory(person, share.logins) if person else None)
         new = [share.logins for share, found in zip(shares, known, strict=True) if found is None]
-        read = iter(await asyncio.gather(*map(self._from_store, new)) if new else ())
+        read = iter(await self._reader.read(new) if new else ())
         now = self.clock()
         return [
             decide_logins(share.logins, found or next(read), now=now)
@@ -158,7 +148,8 @@ class Ingestion:
         """Count the logins of a person who is not as remembered, or was changed at the same time."""
 
         async def read() -> Known:
-            return await self._from_store(share.logins)
+            (known,) = await self._reader.read([share.logins])
+            return known
 
         def decide(known: Known) -> Decision[Counted]:
             return decide_logins(share.logins, known, now=self.clock())
@@ -187,52 +178,6 @@ class Ingestion:
             if login.product_id not in configs:
                 configs[login.product_id] = await self._catalog.version(login.product_id, found.lead.config_number)
         return Known(person, {}, {}, (), configs, {})
-
-    async def _from_store(self, logins: Sequence[Login]) -> Known:
-        get = self.store.get
-        keys = list(dict.fromkeys(key for login in logins for key in identity_keys(login)))
-        events = await get(Kind.LEAD_EVENTS, *dict.fromkeys(login.key for login in logins))
-        owners, documents = await people.owners(self.store, keys)
-        persons = {id: Person.read(d.body) for id, d in documents.items()}
-        others = frozenset[str]()
-        if keys[0] not in owners:  # the CRM's id is new: whoever it knows under another one is not meant
-            others = strangers(persons.items(), logins[0].source, logins[0].crm_user_id)
-        matched = match(keys, owners, others)
-        at = instant(self.clock())
-        if matched.person_id is None:
-            person = KnownPerson(new_id(), 0, Person(created_at=at, updated_at=at), {})
-        else:
-            id = matched.person_id
-            leads = {
-                d.body["product_id"]: KnownLead(d.id, d.version, Lead.read(d.body))
-                for d in await get(Kind.LEADS, *persons[id].leads.values())
-                if d
-            }
-            person = KnownPerson(id, documents[id].version, persons[id], leads)
-        if matched.new_keys:
-            refused = refusing(person.person, await self._opt_outs.of(matched.new_keys))
-            person = KnownPerson(person.id, person.version, refused, person.leads)
-        products = dict.fromkeys(login.product_id for login in logins)
-        configs = {
-            p: await self._catalog.version(p, person.leads[p].lead.config_number)
-            if p in person.leads
-            else await self._catalog.entering(p, person.id)
-            for p in products
-        }
-        seen = {d.id: d.body["lead_id"] for d in events if d}
-        new_leads = {p: new_id() for p in products if p not in person.leads}
-        kin, doubtful = await self._alike(person.id, owners, documents, others, at)
-        return Known(person, seen, owners, matched.new_keys, configs, new_leads, kin, doubtful)
-
-    async def _alike(
-        self, id: str, owners: dict[Key, str], documents: dict[str, Document], strangers: frozenset[str], at: Instant
-    ) -> tuple[list[str], list[Change]]:
-        """Return others who own an address of this person: those who are the same, and review items for the rest."""
-        others = {owner: key for key, owner in owners.items() if owner != id and owner not in strangers}
-        kin = [owner for owner in others if not documents[owner].body["crm"]]
-        items = [alike(id, owner, key, at=at) for owner, key in others.items() if owner not in kin]
-        known = await self.store.get(Kind.REVIEW, *(item.id for item in items))
-        return kin, [item for item, found in zip(items, known, strict=True) if found is None]
 
 
 class _Request:

@@ -9,6 +9,7 @@ from tracker.events import Channel
 from tracker.model import Document, Output
 from tracker.person import Person
 from tracker.points import points
+from tracker.search_words import LONGEST
 from tracker.stages import Stage
 from tracker.times import Instant, instant, just_after
 
@@ -178,7 +179,7 @@ def words(person: Person) -> frozenset[str]:
     `o'brien` gives `o'brien` and `brien`, so that both find it.
     """
     texts = (person.email, person.phone, person.name, person.demographics.get("company"), *_crm_ids(person))
-    return frozenset(word[:80] for text in texts if text for word in _words(text[:200].casefold()))
+    return frozenset(word[:LONGEST] for text in texts if text for word in _words(text[:200].casefold()))
 
 
 def _crm_ids(person: Person) -> tuple[str, ...]:

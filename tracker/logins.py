@@ -1,6 +1,6 @@
 """Product logins: the input, and what one person's logins do to the person and its leads."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Annotated, Any, Literal
@@ -8,19 +8,18 @@ from typing import Annotated, Any, Literal
 from msgspec import Struct
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError
 
-from tracker import consent_history, review
+from tracker import consent_history
 from tracker.counting import arrived, counters
 from tracker.errors import Fault
 from tracker.events import OURS, Channel, EventType, Happening, event_key
 from tracker.identity import Key, crm_key, email_address, email_key, phone_key, phone_number
 from tracker.lead import Lead, words
 from tracker.ledger import entries, fold
-from tracker.model import Input, Line, Name, PastTime, Slug, faults
+from tracker.model import CleanLine, CleanName, Input, Name, PastTime, Slug, cleaned, faults
 from tracker.person import Consent, ConsentStatus, CrmIdentity, Person
 from tracker.ports import Facts
 from tracker.product import ProductConfig, Versioned
 from tracker.product_parts import Zone
-from tracker.review import ReviewKind
 from tracker.search_words import word_changes
 from tracker.store.port import Change, Insert, Replace
 from tracker.store.schema import Kind
@@ -41,32 +40,37 @@ def _not_ours(source: str) -> str:
 Source = Annotated[Slug, AfterValidator(_not_ours)]
 """Where an event comes from; its ids are unique there."""
 
-Email = Annotated[str, Field(max_length=320), AfterValidator(str.strip), AfterValidator(email_address)]
+Email = Annotated[str, Field(max_length=320), AfterValidator(email_address)]
 Phone = Annotated[str, Field(max_length=40), AfterValidator(phone_number)]
 
 
+Preferred = Literal[Channel.EMAIL, Channel.WHATSAPP, Channel.CHATBOT]
+Trimmed = BeforeValidator(lambda value: value.strip() if isinstance(value, str) else value)
+"""For what is no text; pydantic trims texts itself."""
+
+
 class Login(Input):
-    """One login as a CRM tells it. An id may come as a number."""
+    """One login as a CRM tells it, its texts cleaned. An id may come as a number."""
 
-    model_config = ConfigDict(coerce_numbers_to_str=True)
+    model_config = ConfigDict(coerce_numbers_to_str=True, str_strip_whitespace=True)
 
-    event_id: Name
-    crm_user_id: Name
-    organization_id: Name
+    event_id: CleanName
+    crm_user_id: CleanName
+    organization_id: CleanName
     product_id: Slug
     occurred_at: PastTime
-    organization_name: Line | None = None
+    organization_name: CleanLine | None = None
     email: Email | None = None
     phone: Phone | None = None
-    name: Line | None = None
-    job_title: Line | None = None
-    company_size: Line | None = None
-    industry: Line | None = None
-    preferred_channel: Literal[Channel.EMAIL, Channel.WHATSAPP, Channel.CHATBOT] | None = None
+    name: CleanLine | None = None
+    job_title: CleanLine | None = None
+    company_size: CleanLine | None = None
+    industry: CleanLine | None = None
+    preferred_channel: Annotated[Preferred, Trimmed] | None = None
     feature_usage: Annotated[tuple[Name, ...], BeforeValidator(_features), Field(max_length=100)] | None = None
-    trial_status: Line | None = None
+    trial_status: CleanLine | None = None
     time_zone: Zone | None = None
-    whatsapp_opt_in: bool | None = None
+    whatsapp_opt_in: Annotated[bool, Trimmed] | None = None
     source: Source = "crm"
 
     @property
@@ -84,16 +88,20 @@ class Read(Struct, frozen=True):
     faults: tuple[Fault, ...] = ()
 
 
-def read_login(record: Any, *, now: datetime) -> Read:
-    """Understand one record. A bad optional field is dropped and told; a bad required one leaves no login."""
+def read_login(record: Any, *, now: datetime, plain: bool = False) -> Read:
+    """Understand one record. A bad optional field is dropped and told; a bad required one leaves no login.
+
+    Args: plain: its texts need no cleaning (`is_plain`).
+    """
     context = {"now": now}
+    told = record if plain else cleaned(record)
     try:
-        return Read(Login.model_validate(record, context=context))
+        return Read(Login.model_validate(told, context=context))
     except ValidationError as error:
         wrong, bad = faults(error), {e["loc"][0] for e in error.errors(include_url=False) if e["loc"]}
-    if not isinstance(record, dict) or not bad.isdisjoint(REQUIRED | {"source"}):
+    if not isinstance(told, dict) or not bad.isdisjoint(REQUIRED | {"source"}):
         return Read(None, wrong)
-    return Read(Login.model_validate({k: v for k, v in record.items() if k not in bad}, context=context), wrong)
+    return Read(Login.model_validate({k: v for k, v in told.items() if k not in bad}, context=context), wrong)
 
 
 def identity_keys(login: Login) -> list[Key]:
@@ -126,8 +134,8 @@ class Known(Struct, frozen=True):
 
     Attributes: seen: lead id by key, of events that the ledger has. owners: of the identity keys. new_keys: identity
     keys to add. configs: per product id, the version that the lead follows or a new one would. new_leads: ids to use
-    for leads that do not exist yet. kin: people who share an address and no CRM knows: the same human. doubtful: review
-    items for addresses of somebody whom another CRM knows.
+    for leads that do not exist yet. kin: people who share an address and no CRM knows: the same human. besides: changes
+    that belong to the same commit: keys taken over, review items for addresses of somebody else.
     """
 
     person: KnownPerson
@@ -137,7 +145,7 @@ class Known(Struct, frozen=True):
     configs: Mapping[str, Versioned | None]
     new_leads: Mapping[str, str]
     kin: Sequence[str] = ()
-    doubtful: Sequence[Change] = ()
+    besides: Sequence[Change] = ()
 
 
 class LoginResult(Struct, frozen=True):
@@ -182,7 +190,7 @@ def decide_logins(logins: Sequence[Login], known: Known, *, now: datetime) -> De
             person = person.with_lead(product_id, known.new_leads[product_id])
     changes: list[Change] = [Insert(Kind.PERSON_KEYS, key.id, {"person_id": before.id}) for key in known.new_keys]
     changes += person_changes(before.id, before.version, person, before.person)
-    changes += known.doubtful
+    changes += known.besides
     after, facts = dict(leads), []
     for product_id, its in fresh.items():
         config = known.configs[product_id]
@@ -332,25 +340,3 @@ def person_changes(person_id: str, version: int, person: Person, before: Person)
     for lead_id in person.leads.values():
         changes += word_changes(lead_id, now_words, old_words if lead_id in known_leads else frozenset())
     return changes
-
-
-def alike(person_id: str, other_id: str, key: Key, *, at: Instant) -> Insert:
-    """The review item for two persons who share an address, each known to a CRM of its own."""
-    return review.item(
-        ReviewKind.IDENTITY,
-        reason="two persons share an address",
-        error=f"the {key.kind} of {person_id} belongs to {other_id}; merge them if they are one",
-        input={"persons": [person_id, other_id], "key": key.kind},
-        at=at,
-        id=f"identity:{':'.join(sorted((person_id, other_id)))}",
-    )
-
-
-def strangers(persons: Iterable[tuple[str, Person]], source: str, user_id: str) -> frozenset[str]:
-    """Return the people whom `source` knows under another id than `user_id`."""
-    return frozenset(
-        person_id
-        for person_id, person in persons
-        if any(i.source == source for i in person.crm)
-        and not any(i.source == source and i.user_id == user_id for i in person.crm)
-    )

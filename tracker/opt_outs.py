@@ -47,14 +47,28 @@ class OptOuts:
                 changes[id] = Insert(Kind.OPT_OUTS, id, OptOut(channel=channel, scope=scope, at=at).body())
         return [change for id, change in changes.items() if id not in set(known)]
 
-    def hashes(self, keys: Iterable[Key]) -> list[str]:
-        """Every hash under which something could be remembered of these addresses."""
-        addresses = [address for key in keys if (address := _address(key))]
-        return [self._hash(s, address, scope) for s in self._secrets for address in addresses for scope in SCOPES]
+    def hashes(self, keys: Iterable[Key]) -> dict[str, Key]:
+        """Every hash under which something could be remembered of these addresses, and of which."""
+        addresses = [(key, address) for key in keys if (address := _address(key))]
+        return {
+            self._hash(secret, address, scope): key
+            for secret in self._secrets
+            for key, address in addresses
+            for scope in SCOPES
+        }
 
     async def of(self, keys: Iterable[Key]) -> list[OptOut]:
         """Return what addresses refused before they were erased."""
-        return [OptOut.read(d.body) for d in await self._store.get(Kind.OPT_OUTS, *self.hashes(keys)) if d]
+        return [opt_out for refused in (await self.by_key(keys)).values() for opt_out in refused]
+
+    async def by_key(self, keys: Iterable[Key]) -> dict[Key, list[OptOut]]:
+        """Return what each address refused before it was erased, of those that refused something."""
+        hashes = self.hashes(keys)
+        refused: dict[Key, list[OptOut]] = {}
+        for found in await self._store.get(Kind.OPT_OUTS, *hashes):
+            if found is not None:
+                refused.setdefault(hashes[found.id], []).append(OptOut.read(found.body))
+        return refused
 
     @staticmethod
     def _hash(secret: str, key: Key, scope: str) -> str:

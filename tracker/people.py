@@ -10,27 +10,31 @@ from tracker.store.schema import Kind
 
 
 class Owners(NamedTuple):
-    """Attributes: by_key: the person of each key that is known. documents: of these persons, by id."""
+    """Attributes: by_key: the person of each key that is known. documents: of these persons, by id. keys: the documents
+    of the keys.
+    """
 
     by_key: dict[Key, str]
     documents: dict[str, Document]
+    keys: dict[Key, Document]
 
 
 async def owners(store: Store, keys: Sequence[Key]) -> Owners:
     """Return who owns each key; for a person who was absorbed by another, that other one."""
     found = await store.get(Kind.PERSON_KEYS, *(key.id for key in keys))
-    named = {key: str(d.body["person_id"]) for key, d in zip(keys, found, strict=True) if d}
+    known = {key: document for key, document in zip(keys, found, strict=True) if document}
+    named = {key: str(document.body["person_id"]) for key, document in known.items()}
     documents = await followed(store, dict.fromkeys(named.values()))
     by_key = {key: documents[id].id for key, id in named.items() if id in documents}
-    return Owners(by_key, {document.id: document for document in documents.values()})
+    return Owners(by_key, {document.id: document for document in documents.values()}, known)
 
 
-async def followed(store: Store, ids: Iterable[str]) -> dict[str, Document]:
-    """Return persons by the ids asked for; an absorbed one is answered by the person who absorbed it."""
+async def followed(store: Store, ids: Iterable[str], kind: Kind = Kind.PERSONS) -> dict[str, Document]:
+    """Return persons (or leads) by the ids asked for; an absorbed one is answered by the one that absorbed it."""
     stand_for = {id: id for id in ids}
     documents: dict[str, Document] = {}
     while missing := set(stand_for.values()) - documents.keys():
-        read = [document for document in await store.get(Kind.PERSONS, *sorted(missing)) if document]
+        read = [document for document in await store.get(kind, *sorted(missing)) if document]
         if not read:
             break
         documents |= {document.id: document for document in read}

@@ -107,7 +107,7 @@ async def _meet(recorder: Recorder, keys: Sequence[Key], product_id: str, person
     live = await recorder.catalog.live(product_id)
     if live is None:
         raise Invalid("the product does not exist", Fault("product_id", f"there is no product {product_id}"))
-    owners, documents = await people.owners(recorder.store, keys)
+    owners, documents, _ = await people.owners(recorder.store, keys)
     matched = match(keys, owners)
     stored = documents[matched.person_id] if matched.person_id else None
     before = person = Person.read(stored.body) if stored else Person(created_at=at, updated_at=at)

@@ -13,6 +13,7 @@ from tracker.lead import Lead, view, words
 from tracker.people import followed
 from tracker.person import Person
 from tracker.points import points, thousandths
+from tracker.search_words import searched
 from tracker.stages import Stage
 from tracker.store.port import Cursor, Document, Page, Scalar, Store
 from tracker.store.schema import (
@@ -52,7 +53,7 @@ async def leads(
 
     Args: newest: newest first, where nothing is searched.
     """
-    tokens = (wanted.q or "").casefold().split()
+    tokens = searched(wanted.q or "")
     index, prefix = _index(wanted) if not tokens else (LEADS_BY_WORD, ())
     low, high = (tokens[0], tokens[0] + "\U0010ffff") if tokens else (None, None)
     reverse = newest and not tokens
@@ -100,7 +101,9 @@ async def with_persons(store: Store, documents: Sequence[Document | None]) -> li
     found = await followed(store, dict.fromkeys(d.body["person_id"] for d in documents if d))
     persons = {id: Person.read(d.body) for id, d in found.items()}
     return [
-        Found(d, Lead.read(d.body), persons[d.body["person_id"]]) if d and d.body["person_id"] in persons else None
+        Found(d, Lead.read(d.body).but(person_id=found[whose].id), persons[whose])
+        if d and (whose := d.body["person_id"]) in persons
+        else None
         for d in documents
     ]
 
@@ -171,12 +174,20 @@ async def of_lead(
 async def everything(
     store: Store, index: Index, *prefix: Scalar, high: Scalar = None, chunk: int = 500
 ) -> AsyncIterator[Document]:
-    """Yield every document of an index, a page at a time. Args: high: only those below it."""
+    """Yield every document of an index, read a page at a time. Args: high: only those below it."""
+    async for page in pages(store, index, *prefix, high=high, chunk=chunk):
+        for document in page:
+            yield document
+
+
+async def pages(
+    store: Store, index: Index, *prefix: Scalar, high: Scalar = None, chunk: int = 500
+) -> AsyncIterator[Sequence[Document]]:
+    """Yield every document of an index in pages of `chunk`. Args: high: only those below it."""
     after: Cursor | None = None
     while True:
         page = await store.find(index, *prefix, high=high, after=after, limit=chunk)
-        for document in page.items:
-            yield document
+        yield page.items
         if page.next is None:
             return
         after = page.next
@@ -198,10 +209,16 @@ EVENT_COLUMNS = (
 
 
 async def event_rows(store: Store) -> AsyncIterator[tuple[Any, ...]]:
-    """Yield the ledger as rows of `EVENT_COLUMNS`."""
-    async for document in everything(store, EVENTS_ALL):
-        body = document.body
-        yield tuple(points(body[c]) if c == "score_impact" else body[c] for c in EVENT_COLUMNS)
+    """Yield the ledger as rows of `EVENT_COLUMNS`. What happened to an absorbed lead is shown on its survivor."""
+    async for page in pages(store, EVENTS_ALL):
+        leads = await followed(store, {d.body["lead_id"] for d in page}, Kind.LEADS)
+        for document in page:
+            body = document.body
+            shown = {
+                "lead_id": leads[body["lead_id"]].id if body["lead_id"] in leads else body["lead_id"],
+                "score_impact": points(body["score_impact"]),
+            }
+            yield tuple(shown.get(column, body[column]) for column in EVENT_COLUMNS)
 
 
 LEAD_COLUMNS = (

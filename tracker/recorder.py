@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tracker import consent
 from tracker.catalog import Catalog, check_version
@@ -10,7 +10,7 @@ from tracker.counting import counters, entered, recounters
 from tracker.errors import NotFound, Refused
 from tracker.events import USUAL_SOURCES, Event, Happening, event_key
 from tracker.handoff import opened, qualified
-from tracker.lead import Lead, StageChange, dated
+from tracker.lead import Lead, StageChange, dated, view
 from tracker.ledger import deserved, entries, fold, recounted, rescored, steps
 from tracker.logins import person_changes
 from tracker.model import new_id
@@ -38,6 +38,11 @@ class Loaded(NamedTuple):
     person_version: int
     person: Person
     config: Versioned
+
+    def view(self, now: datetime) -> dict[str, Any]:
+        """The API's lead. It belongs to the person who absorbed its own, where one did."""
+        lead = self.lead.but(person_id=self.person_id)
+        return view(self.id, self.version, lead, self.person, now=now)
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -267,26 +272,33 @@ class Recorder:
         self.after()
 
     async def move(
-        self, lead_id: str, to: Stage, *, actor: str, reason: str, expected: int | None = None
-    ) -> tuple[Loaded, StageChange]:
-        """Move a lead to its next stage by hand.
+        self,
+        lead_id: str,
+        to: Stage,
+        *,
+        actor: str,
+        reason: str,
+        expected: int | None = None,
+        record: Record[Loaded] | None = None,
+    ) -> Loaded:
+        """Move a lead to its next stage by hand, and return it as it is then.
 
         Raises: NotFound, IllegalTransition, Outdated.
         """
         audit_id = new_id()
 
-        def decide(loaded: Loaded) -> Decision[StageChange]:
+        def decide(loaded: Loaded) -> Decision[Loaded]:
             check_version(expected, loaded.version)
             before = loaded.lead.stage
             return self._restaged(loaded, advance(before, to), actor=actor, reason=reason, audit_id=audit_id)
 
-        change = await run(self.store, lambda: self.load(lead_id), decide, reactors=self.reactors)
+        moved = await run(self.store, lambda: self.load(lead_id), decide, reactors=self.reactors, record=record)
         self.after()
-        return await self.load(lead_id), change
+        return moved
 
     def _restaged(
         self, loaded: Loaded, to: Stage, *, actor: str, reason: str, audit_id: str, reverts: Document | None = None
-    ) -> Decision[StageChange]:
+    ) -> Decision[Loaded]:
         now = self.clock()
         at = instant(now)
         change = StageChange(
@@ -317,14 +329,20 @@ class Recorder:
             *opened(change),
             *entered(lead.product_id, [change], entered_at=reverts.body["at"] if reverts else None),
         ]
-        return Decision(change, changes, [facts])
+        return Decision(loaded._replace(version=loaded.version + 1, lead=lead), changes, [facts])
 
     async def revert(
-        self, lead_id: str, *, actor: str, reason: str, expected: int | None = None
-    ) -> tuple[Loaded, StageChange]:
-        """Undo the last stage change as a new entry of the audit trail.
+        self,
+        lead_id: str,
+        *,
+        actor: str,
+        reason: str,
+        expected: int | None = None,
+        record: Record[Loaded] | None = None,
+    ) -> Loaded:
+        """Undo the last stage change as a new entry of the audit trail, and return the lead as it is then.
 
-        Raises: NotFound: no such lead, or nothing to undo.
+        Raises: NotFound. Refused: there is nothing to undo. Outdated.
         """
         audit_id = new_id()
 
@@ -333,17 +351,17 @@ class Recorder:
             last = await self.store.find(AUDIT_BY_LEAD, loaded.id, reverse=True, limit=1)
             return loaded, last.items[0] if last.items else None
 
-        def decide(known: tuple[Loaded, Document | None]) -> Decision[StageChange]:
+        def decide(known: tuple[Loaded, Document | None]) -> Decision[Loaded]:
             loaded, last = known
             check_version(expected, loaded.version)
             if last is None:
-                raise NotFound(f"lead {lead_id} has no stage change to revert")
+                raise Refused(f"lead {lead_id} has no stage change to revert")
             to = Stage(last.body["before"])
             return self._restaged(loaded, to, actor=actor, reason=reason, audit_id=audit_id, reverts=last)
 
-        change = await run(self.store, read, decide, reactors=self.reactors)
+        reverted = await run(self.store, read, decide, reactors=self.reactors, record=record)
         self.after()
-        return await self.load(lead_id), change
+        return reverted
 
 
 def _same_lead(event: Event, loaded: Loaded) -> Event:

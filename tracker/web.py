@@ -6,19 +6,19 @@ from dataclasses import dataclass, field
 from functools import reduce
 from http import HTTPStatus
 from typing import Any, Generic, NamedTuple, TypeVar
-from urllib.parse import unquote
 
 import orjson
 from aiohttp import web
 from pydantic import BaseModel, Field, ValidationError
 
-from tracker.errors import Fault, Invalid, Malformed, NotFound, UnsupportedMedia
+from tracker.errors import Fault, Invalid, LeadlineError, Malformed, NotFound, UnsupportedMedia
 from tracker.idempotency import Once
 from tracker.keys import Keys, Principal, Scope
 from tracker.model import Input, faults
 from tracker.store.port import Cursor, Duplicate, Page, Store
 from tracker.store.schema import Kind
 from tracker.unit import Record
+from tracker.whole_response import WholeResponse
 
 MAX_BODY = 2 * 1024 * 1024
 MAX_DEPTH = 200
@@ -43,7 +43,7 @@ class Answer:
         if self.body is None:
             return web.Response(status=self.status, headers=self.headers)
         body = self.body if isinstance(self.body, bytes) else orjson.dumps(self.body)
-        return web.Response(body=body, status=self.status, headers={"Content-Type": self.content_type, **self.headers})
+        return WholeResponse(body=body, status=self.status, headers={"Content-Type": self.content_type, **self.headers})
 
 
 class NoQuery(Input):
@@ -209,26 +209,32 @@ async def _once(route: Route, call: Call[Any, Any], store: Store, raw: bytes) ->
     key = call.request.headers["Idempotency-Key"]
     where = f"{call.principal.name} {route.method} {call.request.path}"
     digest = hashlib.sha256(raw).hexdigest()
-    for _ in range(2):
-        once = call.once = Once(where, key, digest)
-        (found,) = await store.get(Kind.IDEMPOTENCY, once.id)
-        known = once.known(found)
-        if known is not None:
-            return Answer(known.status, orjson.loads(known.answer), known.headers).response()
-        try:
-            answer = await route.handler(call)
-            if isinstance(answer, Answer) and not once.recorded:
-                await store.commit(once.change(answer.status, answer.body, answer.headers))
-            return _response(answer)
-        except Duplicate as error:
-            if error.kind is not Kind.IDEMPOTENCY:
-                raise
-    raise Invalid("another request with this Idempotency-Key is under way")
+    once = call.once = Once(where, key, digest)
+    if known := await _known(once, store):
+        return known
+    try:
+        answer = await route.handler(call)
+        if isinstance(answer, Answer) and not once.recorded:
+            await store.commit(once.change(answer.status, answer.body, answer.headers))
+        return _response(answer)
+    except LeadlineError as error:
+        # What stands in the way may be what another request with this key did in the meantime.
+        if known := await _known(once, store):
+            return known
+        if isinstance(error, Duplicate) and error.kind is Kind.IDEMPOTENCY:
+            raise Invalid("another request with this Idempotency-Key is under way") from error
+        raise
+
+
+async def _known(once: Once, store: Store) -> web.Response | None:
+    """Return the answer that the key was given before. Raises: Invalid: for another body."""
+    (found,) = await store.get(Kind.IDEMPOTENCY, once.id)
+    known = once.known(found)
+    return None if known is None else Answer(known.status, orjson.loads(known.answer), known.headers).response()
 
 
 def _segment(value: str) -> str:
-    """Return a part of the path as an id. Raises: NotFound: no id can look like this."""
-    value = unquote(value)
+    """Return a part of the path, which aiohttp has decoded, as an id. Raises: NotFound: no id can look like this."""
     if len(value) > 500 or not value.isprintable():
         raise NotFound("there is no such thing")
     return value

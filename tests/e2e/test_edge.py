@@ -1,10 +1,12 @@
 """The edge: who may come in, what is refused and how it is told, for every route of the table."""
 
+import asyncio
 import gzip
 import re
 from collections.abc import Iterator
 from itertools import product as every
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 import pytest
@@ -466,3 +468,37 @@ async def test_fifty_repeats_at_once_do_it_once(api: Api) -> None:
     assert {reply.status for reply in replies} <= {201, 422}
     assert {reply.body["version"] for reply in replies if reply.status == 201} == {1}
     assert (await api.get("/templates/t")).body["version"] == 1
+
+
+@pytest.mark.parametrize("path", ["stage", "stage/revert"])
+async def test_one_key_moves_a_lead_once_however_many_ask_at_once(api: Api, path: str) -> None:
+    """Everyone gets the one answer, and the trail has one entry more."""
+    lead = await api.lead(email="dana@example.com")
+    body = {"stage": "Engaged_Lead"}
+    if path == "stage/revert":
+        await api.post(f"/leads/{lead['id']}/stage", body)
+        body = {}
+    before = await api.everything(f"/leads/{lead['id']}/audit")
+    asked = (api.post(f"/leads/{lead['id']}/{path}", body, Idempotency_Key="once") for _ in range(6))
+    replies = await asyncio.gather(*asked)
+    assert [reply.status for reply in replies] == [200] * 6
+    assert len({reply.raw for reply in replies}) == 1
+    assert len(await api.everything(f"/leads/{lead['id']}/audit")) == len(before) + 1
+
+
+async def test_a_revert_needs_no_body_and_something_to_revert(api: Api) -> None:
+    """Without a body it undoes the last change; where there is none it is refused and changes nothing."""
+    lead = await api.lead(email="dana@example.com")
+    assert (await api.post(f"/leads/{lead['id']}/stage/revert")).status == 409
+    await api.post(f"/leads/{lead['id']}/stage", {"stage": "Engaged_Lead"})
+    reverted = await api.post(f"/leads/{lead['id']}/stage/revert")
+    assert (reverted.status, reverted.body["stage"]) == (200, "User")
+    assert (await api.post("/leads/nobody/stage/revert")).status == 404
+
+
+@pytest.mark.parametrize("name", ["50%41 a/b", "100%", "a%2Fb", "ä b+c", "%2541"])
+async def test_ids_in_addresses_are_decoded_once(api: Api, name: str) -> None:
+    """Whatever an id is made of, its quoted form finds it."""
+    assert (await api.post("/events/logins", login(organization_id=name))).body["accepted"] == 1
+    found = await api.get(f"/organizations/{quote(name, safe='')}")
+    assert (found.status, found.body["organization_id"]) == (200, name)

@@ -185,6 +185,13 @@ async def test_filters_narrow_the_list(api: Api) -> None:
     assert len(await ids("min_score=-1e9")) == 6
 
 
+async def test_a_long_address_is_found_whole(api: Api) -> None:
+    """As much of a word as is kept is compared, however long it is."""
+    email = f"{'d' * 60}@{'mail.' * 20}example.com"
+    lead = await api.lead(email=email)
+    assert [found["id"] for found in await api.everything(f"/leads?q={email}")] == [lead["id"]]
+
+
 async def test_a_lead_is_found_by_the_beginning_of_any_word(api: Api) -> None:
     """E-mail, name, company and phone, in any case, each lead once, page by page."""
     lead = await api.lead(
@@ -206,6 +213,7 @@ async def test_a_lead_is_found_by_the_beginning_of_any_word(api: Api) -> None:
         "acme.com",
         "%2B49151",
         "4915112",
+        "%2B49%20(151)%2012-34",
         "%C3%BCber",
         "dana%20%C3%BCb",
         "doe@",
@@ -475,3 +483,21 @@ async def test_an_organization_lists_its_leads(api: Api) -> None:
     users = [lead["crm_user_id"] for lead in (*shown["items"], *rest["items"])]
     assert (sorted(users), rest["next_cursor"]) == (["u0", "u1", "u2", "u3"], None)
     assert (await api.get("/organizations/nobody")).status == 404
+
+
+async def test_a_form_that_names_two_people_merges_nobody_and_says_so(api: Api) -> None:
+    """The e-mail decides; that the phone is somebody else's waits in review, once."""
+    ann = await api.lead(email="ann@example.com")
+    ben = await api.lead(phone="+4915112345678")
+    for _ in range(2):
+        both = {"product_id": "flowdesk", "email": "ann@example.com", "phone": "+4915112345678"}
+        assert (await api.post("/leads", both)).body["id"] == ann["id"]
+    await api.product("orbit")
+    reply = await api.post("/leads", {**both, "product_id": "orbit"})
+    assert reply.body["person_id"] == ann["person_id"]
+    assert reply.body["contact_info"]["phone"] is None
+    (item,) = (await api.get("/review")).body["items"]
+    assert (item["kind"], sorted(item["input"]["persons"])) == (
+        "identity",
+        sorted((ann["person_id"], ben["person_id"])),
+    )

@@ -247,3 +247,37 @@ async def test_a_dead_letter_is_queued_once_under_its_key(api: Api) -> None:
     letter = {"workflow": "crm", "record": 1, "error": "x"}
     ids = [(await api.post("/dead-letters", letter, Idempotency_Key="e1")).body["review_id"] for _ in range(3)]
     assert len(set(ids)) == len(await review(api, "dead_letter")) == 1
+
+
+async def told(api: Api, **fields: Any) -> dict[str, Any]:
+    """Post a login of a user and return the lead."""
+    reply = await api.post("/events/logins", login(**fields))
+    assert reply.body["accepted"] == 1, reply
+    return dict((await api.get(f"/leads/{reply.body['results'][0]['lead_id']}")).body)
+
+
+async def test_an_address_that_its_owner_left_goes_to_the_next_user(api: Api) -> None:
+    """A mailbox is given to a colleague: mail reaches who has it now, and what it refused is still refused."""
+    first = await told(api, event_id="1", crm_user_id="a", email="team@acme.example")
+    assert (await api.event(first["id"], "unsubscribe", channel="email")).status == 202
+    await told(api, event_id="2", crm_user_id="a", email="ann@acme.example", occurred_at="2026-01-06T10:00:00Z")
+    second = await told(api, event_id="3", crm_user_id="b", email="team@acme.example")
+    assert second["person_id"] != first["person_id"]
+    assert second["contact_info"]["email"] == "team@acme.example"
+    consent = (await api.get(f"/persons/{second['person_id']}/consent")).body
+    assert [refused["channel"] for refused in consent["suppressed"]] == ["email"]
+    assert (await told(api, event_id="4", crm_user_id="b", email="team@acme.example"))["id"] == second["id"]
+    assert (await api.get("/review")).body["items"] == []
+
+
+async def test_a_shared_phone_stays_with_its_first_user_and_is_noted_once(api: Api) -> None:
+    """Users of one CRM are never taken for one human; that one of them cannot be reached there is told once."""
+    one = await told(api, event_id="1", crm_user_id="a", phone="+4915112345678")
+    for n in range(3):
+        other = await told(api, event_id=f"2{n}", crm_user_id=f"b{n}", phone="+4915112345678")
+        again = await told(api, event_id=f"3{n}", crm_user_id=f"b{n}", phone="+4915112345678")
+        assert (other["contact_info"]["phone"], again["contact_info"]["phone"]) == (None, None)
+        assert len({one["person_id"], other["person_id"]}) == 2
+    (item,) = (await api.get("/review")).body["items"]
+    assert (item["kind"], item["reason"]) == ("identity", "users of one CRM share an address")
+    assert "+49" not in item["error"]

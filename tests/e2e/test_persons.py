@@ -1,5 +1,6 @@
 """Persons over HTTP: two of them are one, and are two again."""
 
+import csv
 from typing import Any
 
 import pytest
@@ -56,6 +57,26 @@ async def test_what_comes_later_goes_to_the_survivor(api: Api) -> None:
     assert await stories(api, older["id"]) == ["a0", "a1", "a2", "b0", "b1", "b9", "click"]
     again = await api.post("/events/logins", login(event_id="b0", crm_user_id="b", email="b@acme.example"))
     assert again.body["duplicate"] == 1
+
+
+async def test_everything_names_the_survivor(api: Api) -> None:
+    """The audit trail has the moves of both; other products' leads, the lists and the exports name who is left."""
+    older, younger = await two(api)
+    await api.product("orbit")
+    elsewhere = (await api.post("/leads", {"product_id": "orbit", "email": "b@acme.example"})).body
+    assert elsewhere["person_id"] == younger["person_id"]
+    for lead, reason in ((younger, "called"), (older, "wrote")):
+        assert (await api.post(f"/leads/{lead['id']}/stage", {"stage": "Engaged_Lead", "reason": reason})).status == 200
+    await merge(api, younger["person_id"], older["person_id"])
+    assert [entry["reason"] for entry in await api.everything(f"/leads/{older['id']}/audit", limit=1)][:2] == [
+        "called",
+        "wrote",
+    ]
+    assert (await api.get(f"/leads/{elsewhere['id']}")).body["person_id"] == older["person_id"]
+    listed = (await api.get("/leads")).body["items"]
+    assert {lead["person_id"] for lead in listed} == {older["person_id"]}
+    rows = list(csv.DictReader((await api.get("/exports/events.csv")).raw.decode().splitlines()))
+    assert {row["lead_id"] for row in rows} == {older["id"]}
 
 
 async def test_an_undo_is_exact(api: Api) -> None:

@@ -46,9 +46,7 @@ PHASES = tuple(p for p in Phase if not (MUTATED and p in {Phase.shrink, Phase.ex
 
 
 def examples(*, least: int = 100, most: int = 5000) -> settings:
-    """As many examples as the profile asks for, on SQLite. Args: least: at least so many. most: for slow tests."""
-    if os.environ.get("LEADLINE_TEST_STORE") == "mongo":  # a commit takes thirty times as long there
-        return settings(max_examples=10, phases=PHASES)
+    """As many examples as the profile asks for. Args: least: at least so many. most: for slow tests."""
     profile = settings.default
     assert profile is not None
     return settings(max_examples=min(most, max(least, profile.max_examples)), phases=PHASES)

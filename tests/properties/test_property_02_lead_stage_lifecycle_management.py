@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 
 from tests.conftest import Opener
 from tests.properties.rig import World, check, examples, happening, login, mark
-from tracker.errors import NotFound, Refused
+from tracker.errors import Refused
 from tracker.events import Channel, EventType, Happening
 from tracker.merges import Done
 from tracker.stages import IllegalTransition, Stage
@@ -221,7 +221,7 @@ class Lifecycle(RuleBasedStateMachine):
         id = life.absorbed[0].id if absorbed and life.absorbed else life.id
         try:
             self.run(self.world.recorder.revert(id, actor="mia", reason="no"))
-        except NotFound:
+        except Refused:
             assert not life.trail
         else:
             before, _ = life.trail[-1]
@@ -362,7 +362,7 @@ class Lifecycle(RuleBasedStateMachine):
 async def _gathered(work: Sequence[Work]) -> list[Any]:
     made = await asyncio.gather(*(one() for one in work), return_exceptions=True)
     for result in made:
-        if isinstance(result, Exception) and not isinstance(result, IllegalTransition | NotFound):
+        if isinstance(result, Exception) and not isinstance(result, IllegalTransition | Refused):
             raise result
     return made
 

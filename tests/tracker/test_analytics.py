@@ -14,7 +14,7 @@ from tracker import analytics
 from tracker.analytics import Flow, Period, engagement, entered, events, funnel, per, period, tally, total
 from tracker.catalog import Catalog
 from tracker.contacts import Contacts, NewLead
-from tracker.errors import Invalid, NotFound
+from tracker.errors import Invalid, Refused
 from tracker.events import Channel, EventType, Happening
 from tracker.ingestion import Ingestion
 from tracker.logins import read_login
@@ -82,7 +82,7 @@ class Shop:
 
     async def revert(self) -> None:
         for lead in self.random.sample(await self.leads(), 1):
-            with contextlib.suppress(NotFound):
+            with contextlib.suppress(Refused):
                 await self.recorder.revert(lead, actor="tests", reason="")
 
     async def judge(self) -> None:

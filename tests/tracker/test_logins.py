@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.strategies import NOON, json_values, texts
+from tracker.claims import strangers
 from tracker.events import Channel
 from tracker.identity import Key, crm_key, email_key, phone_key
 from tracker.lead import Lead
@@ -22,9 +24,9 @@ from tracker.logins import (
     decide_logins,
     identity_keys,
     read_login,
-    strangers,
     take_over,
 )
+from tracker.model import is_plain
 from tracker.person import Consent, CrmIdentity, Person
 from tracker.product import ProductConfig, Versioned
 from tracker.store.port import Change, Increment, Insert, Replace, check_unit
@@ -65,6 +67,28 @@ def login(**changes: Any) -> Login:
 
 
 # reading
+
+AWKWARD = st.lists(
+    st.sampled_from([" ", "  ", "\t", "\n", "\x00", "\x7f", "\u0301", "\u00a0", "e", "Z", "ß", "\\", '"'])
+)
+
+
+@given(st.data())
+def test_a_body_that_is_plain_reads_as_if_it_were_cleaned(data: st.DataObject) -> None:
+    """Leaving the cleaning out where a look at the bytes says so changes nothing."""
+    name, text = data.draw(st.sampled_from([*FULL, "other"])), data.draw(AWKWARD.map("".join))
+    told = FULL.get(name)
+    for value in (text, f" {told}", f"{told} ", f"a  b {told}", f"{text}{told}{text}"):
+        record = {**FULL, name: value}
+        if is_plain(orjson.dumps(record)):
+            assert read_login(record, now=NOON, plain=True) == read_login(record, now=NOON)
+
+
+def test_most_bodies_are_plain() -> None:
+    """What a CRM sends in English needs no cleaning; accents, escapes and runs of spaces do."""
+    assert is_plain(orjson.dumps(FULL))
+    for name in ("Zoë", "a  b", "a\tb", "a\x7fb", 'a "b" c'):
+        assert not is_plain(orjson.dumps({**FULL, "name": name}))
 
 
 def test_a_full_record_is_read() -> None:

@@ -109,7 +109,7 @@ class LeadPages:
         return self._desk.show(
             visit.request,
             "lead.html",
-            lead=view(loaded.id, loaded.version, lead, person, now=self._desk.clock()),
+            lead=loaded.view(self._desk.clock()),
             person=person,
             name=name(lead, person),
             product=config.name,

@@ -130,9 +130,10 @@ class TimelineList(Output):
     next_cursor: str | None
 
 
+AUDIT = Source(AUDIT_BY_LEAD, "stage", lambda d: shown(StageChange.read(d.body)))
 TIMELINE: tuple[Source, ...] = (
     Source(EVENTS_BY_LEAD, "event", reading.shown_event),
-    Source(AUDIT_BY_LEAD, "stage", lambda d: shown(StageChange.read(d.body))),
+    AUDIT,
     Source(CONSENTS_BY_PERSON, "consent", consent_history.shown, of_person=True),
 )
 """What the tracker itself tells; other rooms add theirs."""
@@ -165,7 +166,7 @@ class LeadRoutes:
             Route("POST", one + "/stage", write, self.move, "Move a lead to its next stage", {200: LeadView},
                   body=StageMove, errors=(409, 412), creates=True),
             Route("POST", one + "/stage/revert", write, self.revert, "Undo the last stage change", {200: LeadView},
-                  body=StageRevert, errors=(409, 412), creates=True),
+                  body=StageRevert, optional=True, errors=(409, 412), creates=True),
             Route("GET", one + "/audit", read, self.audit, "Every stage change", {200: AuditList}, query=Paging),
             Route("GET", one + "/timeline", read, self.timeline, "The one story of a lead", {200: TimelineList},
                   query=Paging),
@@ -242,29 +243,34 @@ class LeadRoutes:
 
     async def move(self, call: Call[StageMove, Any]) -> Answer:
         given = call.body
-        loaded, _ = await self._recorder.move(
+        moved = await self._recorder.move(
             call.path["id"],
             given.stage,
             actor=given.actor or call.principal.name,
             reason=given.reason or "moved by hand",
             expected=call.if_match,
+            record=call.remember(self._shown),
         )
-        return self._shown(loaded)
+        return self._shown(moved)
 
     async def revert(self, call: Call[StageRevert, Any]) -> Answer:
         given = call.body
-        loaded, _ = await self._recorder.revert(
+        reverted = await self._recorder.revert(
             call.path["id"],
             actor=given.actor or call.principal.name,
             reason=given.reason or "reverted by hand",
             expected=call.if_match,
+            record=call.remember(self._shown),
         )
-        return self._shown(loaded)
+        return self._shown(reverted)
 
     async def audit(self, call: Call[None, Paging]) -> Answer:
         loaded = await self._recorder.load(call.path["id"])
-        page = await self._store.find(AUDIT_BY_LEAD, loaded.id, after=call.query.after, limit=call.query.limit)
-        return listed(page, [shown(StageChange.read(d.body)) for d in page.items])
+        entries, cursor = await reading.timeline(
+            self._store, [AUDIT], loaded.ids, loaded.person_ids, after=call.query.after, limit=call.query.limit
+        )
+        items = [{name: value for name, value in entry.items() if name not in {"id", "kind"}} for entry in entries]
+        return Answer(body={"items": items, "next_cursor": cursor.encode() if cursor else None})
 
     async def timeline(self, call: Call[None, Paging]) -> Answer:
         loaded = await self._recorder.load(call.path["id"])
@@ -287,5 +293,4 @@ class LeadRoutes:
         return await csv_stream.stream(call.request, "leads.csv", reading.LEAD_COLUMNS, rows)
 
     def _shown(self, loaded: Loaded) -> Answer:
-        body = view(loaded.id, loaded.version, loaded.lead, loaded.person, now=self._recorder.clock())
-        return Answer(body=body, headers=etag(loaded.version))
+        return Answer(body=loaded.view(self._recorder.clock()), headers=etag(loaded.version))

@@ -63,7 +63,6 @@ class SqliteStore:
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="sqlite-commit")
         self._waiting: deque[_Waiting] = deque()
         self._pump: asyncio.Task[None] | None = None
-        self._selects: dict[tuple[Kind, int], str] = {}
         self._closed = False
         self._generation = _generation(self._reader)
 
@@ -83,11 +82,11 @@ class SqliteStore:
     async def get(self, kind: Kind, *ids: str) -> list[Document | None]:
         if not ids:
             return []
-        sql = self._selects.get((kind, len(ids)))
-        if sql is None:
-            marks = ",".join("?" * len(ids))
-            sql = self._selects[kind, len(ids)] = f"SELECT id, version, body FROM {kind} WHERE id IN ({marks})"
-        found = {row[0]: _document(kind, row) for row in self._read(sql, ids)}
+        if len(ids) == 1:
+            rows = self._read(_SQL[kind].get, ids)
+        else:
+            rows = self._read(_SQL[kind].get_many, (orjson.dumps(ids).decode(),))
+        found = {row[0]: _document(kind, row) for row in rows}
         return [found.get(id) for id in ids]
 
     async def find(
@@ -305,6 +304,10 @@ class _Statements:
         marks, sets = ", ?" * len(names), "".join(f", {name} = ?" for name in names)
         same = "".join(f" AND {name} IS ?" for name in names)
         fields = "".join(f", {name}" for name in names)
+        self.get = f"SELECT id, version, body FROM {kind} WHERE id = ?"
+        self.get_many = (
+            f"SELECT {kind}.id, version, body FROM json_each(?) AS wanted CROSS JOIN {kind} ON {kind}.id = wanted.value"
+        )
         self.insert = f"INSERT INTO {kind} (id, version, body{fields}) VALUES (?, 1, ?{marks})"
         # SQLite rewrites the entry of every index whose column is named in SET, changed or not: so the common case,
         # in which none changed, names none.
