@@ -11,6 +11,18 @@ from channels.email import compose
 from channels.sending import Later, Outgoing, Refused, SendOutcome, Sent
 from tracker.events import Channel
 
+ENDINGS = (".eml", ".json")
+
+
+async def forget(folder: Path, message_id: str) -> None:
+    """Remove what was written of a message. There may be nothing."""
+
+    def remove() -> None:
+        for ending in ENDINGS:
+            (folder / f"{message_id}{ending}").unlink(missing_ok=True)
+
+    await asyncio.to_thread(remove)
+
 
 class OutboxSender:
     """Writes `<message id>.eml` for e-mail, `<message id>.json` for other channels."""

@@ -37,6 +37,7 @@ from config.desk import desk_routes, make_desk
 from config.operation import OperationRoutes, Traffic
 from config.outbound import Outbound, make_outbound
 from config.outbox_page import OutboxRoutes
+from config.privacy import make_privacy
 from config.problems import edge
 from config.retention import make_retention
 from config.review import make_review
@@ -190,7 +191,7 @@ def build(
     opt_outs = OptOuts(store, secrets)
     recorder = Recorder(store, catalog, clock, reactors, after=wake, opt_outs=opt_outs)
     ingestion = Ingestion(store, catalog, clock, reactors, after=wake, opt_outs=opt_outs, join=Merges(recorder).join)
-    privacy = Privacy(recorder, opt_outs)
+    privacy = make_privacy(recorder, outbox or settings.outbox)
     engine = engine or TrainedEngine()
     talks = Talks(recorder, engine, ReplyOutbox())
     assistant = TalkingAssistant(talks, store)

@@ -164,7 +164,7 @@ def _demo(settings: Settings, arguments: argparse.Namespace) -> "Demo":
     from config.demo import Demo
 
     return Demo(
-        outbox=settings.data / "outbox",
+        outbox=settings.outbox,
         speed=arguments.demo_speed or 1,
         is_here=is_here(arguments.host, settings.public_url),
         key_file=settings.data / KEY_FILE if _is_key_kept(settings) else None,
@@ -225,7 +225,7 @@ def _demo_lines(settings: Settings, arguments: argparse.Namespace, base: str) ->
         lines.append(
             f"  Desk      {base}/desk  user demo, password {password.read_text().strip()}  (kept in {password})"
         )
-    lines.append(f"  Outbox    {settings.data / 'outbox'}")
+    lines.append(f"  Outbox    {settings.outbox}")
     more = f" --port {arguments.port}" if arguments.port != 8080 else ""
     more += f" --data {settings.data}" if settings.data != Path("data") else ""
     lines.append(f'  WhatsApp  leadline demo whatsapp +4915112345678 "What does it cost?"{more}')

@@ -97,7 +97,7 @@ def _token(settings: Settings) -> str:
 
 
 async def _write(letter: Letter, phone: str, settings: Settings) -> int:
-    outbox = settings.data / "outbox"
+    outbox = settings.outbox
     before = frozenset(outbox.glob("*.json"))
     await _post(letter)
     if settings.twilio is not None:

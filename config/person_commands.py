@@ -23,14 +23,15 @@ def erase(settings: Settings, arguments: argparse.Namespace) -> int:
         import orjson
 
         from channels.templates import TemplateCatalog
+        from config.privacy import make_privacy
         from tracker.catalog import Catalog
         from tracker.opt_outs import OptOuts
-        from tracker.privacy import Privacy
         from tracker.recorder import Recorder
         from tracker.times import now
 
         opt_outs = OptOuts(store, link_secrets(settings))
-        privacy = Privacy(Recorder(store, Catalog(store, TemplateCatalog(store)), now, opt_outs=opt_outs), opt_outs)
+        recorder = Recorder(store, Catalog(store, TemplateCatalog(store)), now, opt_outs=opt_outs)
+        privacy = make_privacy(recorder, settings.outbox)
         whole = await privacy.whole(await privacy.named(arguments.person))
         name = whole.person.email or whole.person.name or whole.persons[0].id
         if not arguments.yes and not _sure(f"Erase {name}, {len(whole.leads)} leads and all that was said? [y/N] "):

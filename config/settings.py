@@ -111,6 +111,11 @@ class Settings(BaseSettings):
     log: Literal["json", "text"] = "text"
 
     @property
+    def outbox(self) -> Path:
+        """The folder in which a demo writes its messages."""
+        return self.data / "outbox"
+
+    @property
     def receivers(self) -> tuple[str, ...]:
         """The addresses that get every outbound event."""
         return tuple(_listed(self.outbound_urls or ""))

@@ -18,6 +18,11 @@ class Key(NamedTuple):
     def id(self) -> str:
         return f"{self.kind}:{self.value}"
 
+    @classmethod
+    def of(cls, id: str) -> "Key":
+        kind, _, value = id.partition(":")
+        return cls(kind, value)
+
 
 def crm_key(source: str, user_id: str) -> Key:
     return Key("crm", f"{source}:{user_id}")

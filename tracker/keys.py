@@ -8,8 +8,9 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from tracker import audit
-from tracker.errors import Forbidden, NotFound, Unauthenticated
+from tracker.errors import Forbidden, NotFound, Refused, Unauthenticated
 from tracker.model import Document
+from tracker.reading import everything
 from tracker.store.port import Change, Insert, Replace, Store
 from tracker.store.port import Document as Stored
 from tracker.store.schema import KEYS_ALL, Kind
@@ -20,6 +21,9 @@ FRESH_SECONDS = 1.0
 """How long a revoked key may still be taken."""
 
 PREFIX = "ll_"
+
+SEED = "LEADLINE_API_KEY"
+"""The name of the key of the settings."""
 
 
 class Scope(StrEnum):
@@ -82,7 +86,7 @@ class Keys:
 
     async def _look_up(self, hashed: str) -> Principal:
         if self._seed is not None and secrets.compare_digest(hashed, self._seed):
-            return Principal("LEADLINE_API_KEY", frozenset({Scope.ADMIN}))
+            return Principal(SEED, frozenset({Scope.ADMIN}))
         (found,) = await self._store.get(Kind.API_KEYS, hashed)
         key = ApiKey.read(found.body) if found else None
         if key is None or key.revoked_at is not None:
@@ -90,12 +94,22 @@ class Keys:
         return Principal(key.name, frozenset(key.scopes))
 
     async def create(self, name: str, scopes: tuple[Scope, ...], *, by: str = "leadline") -> str:
-        """Make a key and return it; it cannot be shown again."""
+        """Make a key and return it; it cannot be shown again.
+
+        Raises: Refused: another key in use has the name. A key is revoked by its name, and answers to repeat are kept
+            by it.
+        """
+        if name == SEED or await self._in_use(name):
+            raise Refused(f"a key named {name} is in use: revoke it first, or give this one another name")
         key = PREFIX + secrets.token_urlsafe(32)
         stored = ApiKey(name=name, scopes=scopes, created_at=instant(now()))
         noted = audit.entry(by, "key.create", name, at=stored.created_at, detail=", ".join(scopes))
         await self._store.commit(Insert(Kind.API_KEYS, hash_key(key), stored.body()), noted)
         return key
+
+    async def _in_use(self, name: str) -> list[Stored]:
+        found = everything(self._store, KEYS_ALL)
+        return [d async for d in found if d.body["name"] == name and d.body["revoked_at"] is None]
 
     async def all(self) -> list[tuple[str, ApiKey]]:
         """Return every key with its hash."""
@@ -106,8 +120,7 @@ class Keys:
         """Revoke every key of this name and return how many. Raises: NotFound: there is none in use."""
 
         async def read() -> list[Stored]:
-            page = await self._store.find(KEYS_ALL, limit=1000)
-            return [d for d in page.items if d.body["name"] == name and d.body["revoked_at"] is None]
+            return await self._in_use(name)
 
         def decide(found: list[Stored]) -> Decision[int]:
             at = instant(now())

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Struct
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError
 
+from tracker import consent_history
 from tracker.counting import arrived, counters
 from tracker.errors import Fault
 from tracker.events import NO_METADATA, OURS, Channel, EventType, Happening, event_key
@@ -422,7 +423,7 @@ def _noted(lost: Mapping[str, Any], name: str, value: Any, *, wins: bool) -> Map
 
 
 def person_changes(person_id: str, version: int, person: Person, before: Person) -> list[Change]:
-    """The writes that bring a person and the search words of its leads up to date.
+    """The writes that bring a person, the history of its consent and the search words of its leads up to date.
 
     Args: version: of the stored document, 0 for a new person. before: the person as stored.
     """
@@ -432,6 +433,7 @@ def person_changes(person_id: str, version: int, person: Person, before: Person)
     changes: list[Change] = [
         Replace(Kind.PERSONS, person_id, version, body) if version else Insert(Kind.PERSONS, person_id, body)
     ]
+    changes += consent_history.changed(person_id, version, person, before)
     now_words, old_words = words(person), words(before)
     known_leads = set(before.leads.values())
     for lead_id in person.leads.values():

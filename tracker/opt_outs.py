@@ -5,7 +5,7 @@ import hmac
 from collections.abc import Iterable, Sequence
 
 from tracker.events import Channel
-from tracker.identity import Key, email_key, phone_key
+from tracker.identity import Key, phone_key
 from tracker.model import Document
 from tracker.person import Consent, Person, Suppression, SuppressionScope
 from tracker.store.port import Change, Insert, Store
@@ -30,12 +30,16 @@ class OptOuts:
         """Args: secrets: the first makes hashes, all recognise them."""
         self._store, self._secrets = store, secrets
 
-    def kept(self, person: Person, known: Iterable[str] = (), *, at: Instant) -> list[Change]:
-        """Return the changes that remember what a person refused. Args: known: hashes that are kept already."""
+    def kept(self, person: Person, names: Iterable[Key], known: Iterable[str] = (), *, at: Instant) -> list[Change]:
+        """Return the changes that remember what a person refused.
+
+        Args: names: every key of the person, former addresses too: it comes back under any of them. known: hashes that
+            are kept already.
+        """
         if not self._secrets:
             return []
         changes: dict[str, Change] = {}
-        for key in filter(None, map(_address, addresses(person))):
+        for key in filter(None, map(_address, names)):
             channel = Channel.EMAIL if key.kind == "email" else Channel.WHATSAPP
             consent = person.email_consent if channel is Channel.EMAIL else person.whatsapp_consent
             for scope in _scopes(person, channel, consent):
@@ -95,10 +99,4 @@ def _address(key: Key) -> Key | None:
     """A key as an address: the WhatsApp id is a number without its plus."""
     if key.kind in {"phone", "whatsapp"}:
         return phone_key("+" + key.value.removeprefix("+"))
-    return key if key.kind == "email" else None
-
-
-def addresses(person: Person) -> list[Key]:
-    """The addresses of a person at which it may have refused something."""
-    number = person.phone or person.whatsapp_id
-    return [*([email_key(person.email)] if person.email else []), *([phone_key(number)] if number else [])]
+    return key if key.kind in {"email", "whatsapp_user"} else None

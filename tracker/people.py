@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from tracker.identity import Key
+from tracker.identity import Key, crm_key
+from tracker.person import Person
 from tracker.store.port import Document, Store
 from tracker.store.schema import Kind
 
@@ -40,3 +41,10 @@ async def followed(store: Store, ids: Iterable[str], kind: Kind = Kind.PERSONS) 
         for id, at in stand_for.items():
             stand_for[id] = documents[at].body.get("merged_into") or at if at in documents else at
     return {id: documents[at] for id, at in stand_for.items() if at in documents}
+
+
+def known_as(person: Person) -> list[Key]:
+    """Return the keys that a person's fields come to. One whose address somebody else had first may not have them."""
+    fields = {"email": person.email, "phone": person.phone, "whatsapp": person.whatsapp_id, "visitor": person.visitor}
+    told = [Key(kind, value) for kind, value in fields.items() if value]
+    return [*(crm_key(identity.source, identity.user_id) for identity in person.crm), *told]

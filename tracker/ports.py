@@ -175,6 +175,18 @@ class Mender(Protocol):
         ...
 
 
+class Elsewhere(Protocol):
+    """Where something of people lies besides the store's documents."""
+
+    async def forget(self, message_id: str) -> None:
+        """Remove what was written of a message. There may be nothing."""
+        ...
+
+    async def scrub(self) -> bool:
+        """Remove what the database still holds of deleted documents; False: somebody is in the way, try again later."""
+        ...
+
+
 Wording = tuple[str, Channel | None]
 """A template's id, and the channel on which it has to speak; None: on any."""
 

@@ -1,24 +1,26 @@
 """Everything that is held about a person: told in an export, removed by an erasure with a receipt."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, NamedTuple
-
-import orjson
 
 from tracker import audit
 from tracker.errors import NotFound, Refused
-from tracker.identity import email_key
+from tracker.identity import Key, email_key
 from tracker.lead import words
+from tracker.marks import Marks, mark, opened
 from tracker.model import Document, new_id
-from tracker.opt_outs import OptOuts, addresses
-from tracker.people import followed, owners
+from tracker.people import followed, known_as, owners
 from tracker.person import Person
+from tracker.ports import Elsewhere
 from tracker.reading import everything
 from tracker.recorder import Recorder
 from tracker.store.port import Change, Delete, Insert, Replace, Store
 from tracker.store.port import Document as Stored
 from tracker.store.schema import (
     AUDIT_BY_LEAD,
+    CONSENTS_BY_PERSON,
     CONVERSATIONS_BY_LEAD,
     ERASURES_RUNNING,
     EVENTS_BY_LEAD,
@@ -51,6 +53,9 @@ OF_LEAD: tuple[Index, ...] = (
     AUDIT_BY_LEAD,
 )
 """What belongs to a lead, each by its lead."""
+
+OF_PERSON: tuple[Index, ...] = (CONSENTS_BY_PERSON,)
+"""What belongs to a person, whatever the lead."""
 
 BY_ID = frozenset(
     {Kind.PERSONS, Kind.PERSON_KEYS, Kind.LEADS, Kind.LEAD_WORDS, Kind.ENROLMENTS, Kind.MERGES, Kind.INBOX}
@@ -105,19 +110,38 @@ class Receipt(NamedTuple):
 
 
 class Whole(NamedTuple):
-    """A person: the survivor first, then those that it absorbed; and every lead of any of them."""
+    """A person: the survivor first, then those that it absorbed; every lead and every key of any of them."""
 
     persons: list[Stored]
     leads: list[Stored]
+    keys: list[Stored]
 
     @property
     def person(self) -> Person:
         return Person.read(self.persons[0].body)
 
+    @property
+    def names(self) -> list[Key]:
+        """By what they are known, or ever were."""
+        told = (key for d in self.persons for key in known_as(Person.read(d.body)))
+        return list(dict.fromkeys((*(Key.of(d.id) for d in self.keys), *told)))
+
+    @property
+    def marks(self) -> list[str]:
+        """Words by which a document without a lead shows that it is about them."""
+        return list(dict.fromkeys((*map(mark, self.names), *(d.id for d in (*self.persons, *self.leads)))))
+
+    @property
+    def contacts(self) -> list[str]:
+        """Under which names their messages came in."""
+        numbers = [key.value for key in self.names if key.kind in {"whatsapp", "phone"}]
+        return list(dict.fromkeys(form for n in numbers for form in (n.removeprefix("+"), "+" + n.removeprefix("+"))))
+
 
 class Privacy:
-    def __init__(self, recorder: Recorder, opt_outs: OptOuts):
-        self._recorder, self._store, self._opt_outs = recorder, recorder.store, opt_outs
+    def __init__(self, recorder: Recorder, elsewhere: Elsewhere):
+        self._recorder, self._store, self._opt_outs = recorder, recorder.store, recorder.opt_outs
+        self._elsewhere, self._is_clean = elsewhere, True
 
     async def whole(self, person_id: str) -> Whole:
         """Raises: NotFound."""
@@ -128,7 +152,9 @@ class Privacy:
         absorbed = Person.read(found.body).absorbed
         persons += [d for d in await self._store.get(Kind.PERSONS, *absorbed) if d]
         ids = dict.fromkeys(lead_id for person in persons for lead_id in person.body["leads"].values())
-        return Whole(persons, [d for d in await self._store.get(Kind.LEADS, *ids) if d])
+        leads = [d for d in await self._store.get(Kind.LEADS, *ids) if d]
+        keys = [key for person in persons async for key in everything(self._store, KEYS_BY_PERSON, person.id)]
+        return Whole(persons, leads, keys)
 
     async def named(self, name: str) -> str:
         """Return the person that a person's id, a lead's id or an e-mail address names. Raises: NotFound."""
@@ -147,20 +173,33 @@ class Privacy:
         return {"person_id": whole.persons[0].id, "exported_at": instant(self._recorder.clock()), **told}
 
     async def _held(self, whole: Whole) -> AsyncIterator[Stored]:
-        for document in (*whole.persons, *whole.leads):
+        for document in (*whole.persons, *whole.leads, *whole.keys):
             yield document
         async for document in _of_ids(self._store, whole):
             yield document
-        person_marks = marks(whole)
-        seen: set[tuple[Kind, str]] = set()
-        for index in OF_LEAD:
-            for lead in whole.leads:
-                async for document in everything(self._store, index, lead.id):
-                    seen.add((document.kind, document.id))
+        async for document in self._around(
+            [person.id for person in whole.persons], [lead.id for lead in whole.leads], whole.contacts, whole.marks
+        ):
+            yield document
+
+    async def _around(
+        self, persons: Sequence[str], leads: Sequence[str], contacts: Sequence[str], words: Sequence[str]
+    ) -> AsyncIterator[Stored]:
+        """Yield what there is about a person besides the documents that it is found by, each once."""
+        seen: set[str] = set()
+        found_by = [(index, leads) for index in OF_LEAD] + [(index, persons) for index in OF_PERSON]
+        for index, names in (*found_by, (INBOX_BY_CONTACT, contacts)):
+            for name in names:
+                async for document in everything(self._store, index, name, chunk=CHUNK):
+                    if document.kind is Kind.REVIEW:
+                        seen.add(document.id)
                     yield document
-        async for document in everything(self._store, REVIEW_ALL):
-            if (document.kind, document.id) not in seen and mentions(document, person_marks):
-                yield document
+        marks = Marks(words)
+        for index in SEARCHED:
+            async for document in everything(self._store, index, chunk=CHUNK):
+                if document.id not in seen and marks.told_in(document.body):
+                    yield document
+                await asyncio.sleep(0)  # a long look keeps nobody waiting
 
     async def erase(self, person_id: str, *, by: str, only: Callable[[Whole], bool] = lambda _: True) -> Receipt:
         """Remove a person everywhere. What it refused is remembered as hashes of its addresses.
@@ -172,8 +211,8 @@ class Privacy:
 
         async def read() -> tuple[Whole, list[Stored], list[str]]:
             whole = await self.whole(person_id)
-            first = [document async for document in _of_ids(self._store, whole) if document.kind is not Kind.INBOX]
-            refused = await self._store.get(Kind.OPT_OUTS, *self._opt_outs.hashes(addresses(whole.person)))
+            first = [document async for document in _of_ids(self._store, whole)]
+            refused = await self._store.get(Kind.OPT_OUTS, *self._opt_outs.hashes(whole.names))
             return whole, first, [d.id for d in refused if d]
 
         def decide(known: tuple[Whole, list[Stored], list[str]]) -> Decision[Receipt]:
@@ -181,21 +220,21 @@ class Privacy:
             if not only(whole):
                 raise Refused("the person stays")
             at = instant(self._recorder.clock())
-            gone = [*whole.persons, *whole.leads, *first]
+            gone = [*whole.persons, *whole.leads, *whole.keys, *first]
             counts: dict[str, int] = {}
             for document in gone:
                 counts[str(document.kind)] = counts.get(str(document.kind), 0) + 1
             erasure = Erasure(
                 persons=tuple(d.id for d in whole.persons),
                 leads=tuple(d.id for d in whole.leads),
-                marks=tuple(sorted(marks(whole))),
-                contacts=tuple(contacts(whole)),
+                marks=tuple(whole.marks),
+                contacts=tuple(whole.contacts),
                 counts=counts,
                 by=by,
                 at=at,
             )
             changes: list[Change] = [Delete(d.kind, d.id, d.version) for d in gone]
-            changes += self._opt_outs.kept(whole.person, refused, at=at)
+            changes += self._opt_outs.kept(whole.person, whole.names, refused, at=at)
             changes += [Insert(Kind.ERASURES, id, erasure.body()), audit.entry(by, "person.erase", id, at=at)]
             return Decision(Receipt(id, erasure), changes)
 
@@ -208,32 +247,32 @@ class Privacy:
         page = await self._store.find(ERASURES_RUNNING)
         for found in page.items:
             await self._finish(found.id)
+        if not self._is_clean:
+            self._is_clean = await self._elsewhere.scrub()
         return len(page.items)
 
     async def _finish(self, id: str) -> Receipt:
-        (found,) = await self._store.get(Kind.ERASURES, id)
-        assert found is not None, "an erasure is kept"
-        erasure = Erasure.read(found.body)
-        counts = dict(erasure.counts)
-        async for document in self._rest(erasure):
-            counts[str(document.kind)] = counts.get(str(document.kind), 0) + await self._remove(document)
-        done = erasure.but(marks=(), contacts=(), counts=counts, running=False, done_at=instant(self._recorder.clock()))
-        await self._store.commit(Replace(Kind.ERASURES, id, found.version, done.body()))
-        return Receipt(id, done)
+        """Remove the rest. Several may be at it, after a restart or a long time: each adds what it removed."""
 
-    async def _rest(self, erasure: Erasure) -> AsyncIterator[Stored]:
-        for index in OF_LEAD:
-            for lead_id in erasure.leads:
-                async for document in everything(self._store, index, lead_id, chunk=CHUNK):
-                    yield document
-        for contact in erasure.contacts:
-            async for document in everything(self._store, INBOX_BY_CONTACT, contact, chunk=CHUNK):
-                yield document
-        wanted = frozenset((*erasure.marks, *erasure.persons, *erasure.leads))
-        for index in SEARCHED:
-            async for document in everything(self._store, index, chunk=CHUNK):
-                if mentions(document, wanted):
-                    yield document
+        async def read() -> Stored:
+            (found,) = await self._store.get(Kind.ERASURES, id)
+            assert found is not None, "an erasure is kept"
+            return found
+
+        def decide(found: Stored) -> Decision[Receipt]:
+            erasure = Erasure.read(found.body)
+            counts = dict(Counter(erasure.counts) + removed)
+            at = instant(self._recorder.clock())
+            done = erasure.but(marks=(), contacts=(), counts=counts, running=False, done_at=at)
+            return Decision(Receipt(id, done), [Replace(Kind.ERASURES, id, found.version, done.body())])
+
+        erasure = Erasure.read((await read()).body)
+        removed = Counter[str]()
+        async for document in self._around(erasure.persons, erasure.leads, erasure.contacts, erasure.marks):
+            removed[str(document.kind)] += await self._remove(document)
+        receipt = await run(self._store, read, decide)
+        self._is_clean = await self._elsewhere.scrub()
+        return receipt
 
     async def _remove(self, document: Stored) -> int:
         """Delete a document, whoever changed it meanwhile, and return whether it was there."""
@@ -245,6 +284,8 @@ class Privacy:
         def decide(now: Stored | None) -> Decision[int]:
             return Decision(1, [Delete(now.kind, now.id, now.version)]) if now else Decision(0)
 
+        if document.kind is Kind.MESSAGES:  # before the document, without which nobody would know of it
+            await self._elsewhere.forget(document.id)
         return await run(self._store, read, decide)
 
 
@@ -257,62 +298,9 @@ async def _of_ids(store: Store, whole: Whole) -> AsyncIterator[Stored]:
         for document in await store.get(kind, *ids):
             if document is not None:
                 yield document
-    for index, names in (
-        (KEYS_BY_PERSON, [d.id for d in whole.persons]),
-        (MERGES_BY_SURVIVOR, [d.id for d in whole.persons]),
-        (INBOX_BY_CONTACT, contacts(whole)),
-    ):
-        for name in names:
-            async for document in everything(store, index, name):
-                yield document
-
-
-def marks(whole: Whole) -> frozenset[str]:
-    """Words by which a document without a lead shows that it is about this person."""
-    people = [Person.read(d.body) for d in whole.persons]
-    told = [value for p in people for value in (p.email, p.phone, p.whatsapp_id, p.visitor) if value]
-    told += [identity.user_id for p in people for identity in p.crm]
-    return frozenset((*told, *(d.id for d in whole.persons), *(d.id for d in whole.leads)))
-
-
-def contacts(whole: Whole) -> list[str]:
-    """Under which names the person's messages came in."""
-    people = [Person.read(d.body) for d in whole.persons]
-    numbers = [value for p in people for value in (p.whatsapp_id, p.phone) if value]
-    return list(dict.fromkeys(form for n in numbers for form in (n, n.removeprefix("+"), "+" + n.removeprefix("+"))))
-
-
-def mentions(document: Stored, wanted: Iterable[str]) -> bool:
-    """Whether any text within a document, JSON texts opened, is one of `wanted`."""
-    known = {value.casefold() for value in wanted}
-    return any(text.strip().casefold() in known for text in _texts(document.body))
-
-
-def _texts(value: Any) -> Iterable[str]:
-    if isinstance(value, dict):
-        for inner in value.values():
-            yield from _texts(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _texts(inner)
-    elif isinstance(value, str):
-        opened = _opened(value)
-        if opened is value:
-            yield value
-        else:
-            yield from _texts(opened)
-    elif isinstance(value, int):
-        yield str(value)
-
-
-def _opened(text: str) -> Any:
-    """JSON text as what it says."""
-    if text[:1] not in "{[" or not text:
-        return text
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return text
+    for person in whole.persons:
+        async for document in everything(store, MERGES_BY_SURVIVOR, person.id):
+            yield document
 
 
 def shown(document: Stored) -> dict[str, Any]:
@@ -322,7 +310,7 @@ def shown(document: Stored) -> dict[str, Any]:
 
 def _deep(value: Any) -> Any:
     if isinstance(value, str):
-        return _opened(value)
+        return opened(value)
     if isinstance(value, Sequence):
         return [_deep(item) for item in value]
     return value

@@ -128,17 +128,19 @@ def _matches(found: Found, tokens: Sequence[str], source: Document) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A kind that tells a part of a lead's story."""
+    """A kind that tells a part of a lead's story. `of_person`: its index goes by person instead of by lead."""
 
     index: Index
     kind: str
     show: Callable[[Document], dict[str, Any]]
+    of_person: bool = False
 
 
 async def timeline(
     store: Store,
     sources: Sequence[Source],
     lead_ids: Sequence[str],
+    person_ids: Sequence[str],
     *,
     after: Cursor | None,
     limit: int,
@@ -146,12 +148,12 @@ async def timeline(
 ) -> tuple[list[dict[str, Any]], Cursor | None]:
     """Return a page of the one story of a lead, oldest or newest first, merged from all sources.
 
-    Args: lead_ids: the lead's own and those that it absorbed.
+    Args: lead_ids, person_ids: the lead's and its person's own, and those that they absorbed.
     """
     pages = [
-        (source, await store.find(source.index, lead_id, reverse=newest, after=after, limit=limit + 1))
+        (source, await store.find(source.index, id, reverse=newest, after=after, limit=limit + 1))
         for source in sources
-        for lead_id in lead_ids
+        for id in (person_ids if source.of_person else lead_ids)
     ]
     rows = ((d.body[s.index.range], d.id, n, s, d) for n, (s, page) in enumerate(pages) for d in page.items)
     choose = heapq.nlargest if newest else heapq.nsmallest

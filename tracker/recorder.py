@@ -50,6 +50,11 @@ class Loaded(NamedTuple):
         """The lead's own id, and those of the leads that it absorbed."""
         return (self.id, *self.lead.absorbed)
 
+    @property
+    def person_ids(self) -> tuple[str, ...]:
+        """The person's own id, and those of the persons that it absorbed."""
+        return (self.person_id, *self.person.absorbed)
+
 
 class Recorded(NamedTuple):
     """What an event did. `duplicate`: it was in the ledger already, and this is what it did then."""

@@ -277,6 +277,8 @@ def test_keys_come_and_go_while_the_server_runs(serve: Serve, alone: Path, capsy
     assert listed.startswith("crm  leads:read,review  ")
     assert "in use" in listed
     assert key not in listed
+    assert command("keys", "create", "crm", "--scope", "ingest") == 1
+    assert "a key named crm is in use" in capsys.readouterr().err
     assert command("keys", "revoke", "crm") == 0
     until(lambda: server.call("GET", "/leads", key=key)[0] == 401)
 

@@ -14,9 +14,10 @@ from tracker.catalog import Catalog
 from tracker.ingestion import Ingestion
 from tracker.logins import read_login
 from tracker.product import ProductConfig
+from tracker.store.port import Insert
 from tracker.store.schema import Kind
 from tracker.store.sqlite import SqliteStore
-from tracker.times import now
+from tracker.times import instant, now
 
 
 class NoTemplates:
@@ -43,6 +44,12 @@ async def _leads(data: Path, id: str) -> bool:
     return found is not None
 
 
+async def _message(data: Path, lead_id: str) -> None:
+    store = await SqliteStore.open(data / "leadline.db")
+    await store.commit(Insert(Kind.MESSAGES, "m1", {"lead_id": lead_id, "created_at": instant(now())}))
+    await store.close()
+
+
 @pytest.fixture
 def lead_id(tmp_path: Path) -> str:
     return asyncio.run(_fill(tmp_path))
@@ -61,6 +68,16 @@ def test_a_person_is_erased_by_any_name(
     assert not asyncio.run(_leads(tmp_path, lead_id))
     assert main(arguments) == 1
     assert "there is no person" in capsys.readouterr().err
+
+
+def test_what_the_demo_wrote_goes_too(lead_id: str, tmp_path: Path) -> None:
+    """A message that a demo put into the outbox is no file any more, also where no server runs."""
+    asyncio.run(_message(tmp_path, lead_id))
+    file = tmp_path / "outbox" / "m1.eml"
+    file.parent.mkdir()
+    file.write_text("To: dana@acme.example")
+    assert main(["erase", lead_id, "--yes", "--data", str(tmp_path)]) == 0
+    assert not file.exists()
 
 
 def test_nobody_to_ask_is_a_no(lead_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

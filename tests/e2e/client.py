@@ -101,8 +101,9 @@ class Api:
         body = {"event_type": event_type, "channel": "product", "timestamp": "2026-01-05T10:00:00Z", **fields}
         return await self.post(f"/leads/{lead_id}/events", body)
 
-    async def key(self, *scopes: Scope, name: str = "tester") -> str:
-        return await self.server.keys.create(name, scopes)
+    async def key(self, *scopes: Scope, name: str | None = None) -> str:
+        self.count += 1
+        return await self.server.keys.create(name or f"tester {self.count}", scopes)
 
     async def everything(self, path: str, limit: int = 3) -> list[dict[str, Any]]:
         """Read a list page by page; every page but the last must lead on."""

@@ -1,16 +1,20 @@
 """What is held about a person is told whole, and removed whole."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.e2e.client import Api, login
-from tracker.privacy import BY_ID, OF_LEAD, OF_NOBODY, SEARCHED
+from tracker.privacy import BY_ID, OF_LEAD, OF_NOBODY, OF_PERSON, SEARCHED, Erasure
+from tracker.store import sqlite
 from tracker.store.mongo import MongoStore
 from tracker.store.port import Insert, Replace, Store
 from tracker.store.schema import Kind
 from tracker.store.sqlite import SqliteStore
+from tracker.store.sqlite_backup import snapshot
+from tracker.times import instant, now
 
 CANARY = "canary7f3"
 MAIL = f"{CANARY}@acme.example"
@@ -131,6 +135,197 @@ async def test_an_opt_out_outlives_the_erasure(api: Api) -> None:
     assert (await api.get(f"/persons/{made['person_id']}/consent")).body["email"]["status"] == "denied"
 
 
+async def refused(api: Api, **fields: str) -> tuple[list[str], str, str]:
+    """Return what somebody with these addresses, who is met now, does not want: suppressed channels, consents."""
+    lead = await api.lead(**{"email": None, **fields})
+    kept = (await api.get(f"/persons/{lead['person_id']}/consent")).body
+    return [s["channel"] for s in kept["suppressed"]], kept["email"]["status"], kept["whatsapp"]["status"]
+
+
+async def unsubscribe(api: Api, lead: dict[str, Any], channel: str = "email") -> None:
+    assert (await api.event(lead["id"], "unsubscribe", channel=channel)).status == 202
+
+
+async def test_an_opt_out_holds_for_former_addresses(api: Api) -> None:
+    """Who said no and then changed the address comes back with either one, and is not written to."""
+    for number, mail in enumerate(("e1@acme.example", "e2@acme.example")):
+        await api.post("/events/logins", login(event_id=f"m{number}", email=mail))
+        (lead,) = (await api.get("/leads")).body["items"]
+        if mail.startswith("e1"):
+            await unsubscribe(api, lead)
+    await api.call("DELETE", f"/leads/{lead['id']}")
+    await api.post("/events/logins", login(event_id="m3", crm_user_id="new", email="e1@acme.example"))
+    (back,) = (await api.get("/leads")).body["items"]
+    kept = (await api.get(f"/persons/{back['person_id']}/consent")).body
+    assert [s["channel"] for s in kept["suppressed"]] == ["email"]
+    assert (await refused(api, email="e2@acme.example"))[0] == ["email"]
+    assert (await refused(api, email="e3@acme.example"))[0] == []
+
+
+async def test_an_opt_out_holds_for_the_addresses_of_both_who_were_merged(api: Api) -> None:
+    """Also for the one that lost against the CRM's."""
+    one = await api.lead(email="ea@acme.example")
+    await unsubscribe(api, one)
+    await api.post("/events/logins", login(event_id="m1", email="eb@acme.example"))
+    other = next(lead for lead in (await api.get("/leads")).body["items"] if lead["crm_user_id"])
+    done = (await api.post(f"/persons/{one['person_id']}/merge", {"into": other["person_id"]})).body
+    lead = (await api.get(f"/leads/{one['id']}")).body
+    assert (done["survivor"], lead["contact_info"]["email"]) == (one["person_id"], "eb@acme.example")
+    await api.call("DELETE", f"/leads/{lead['id']}")
+    for mail in ("ea@acme.example", "eb@acme.example"):
+        assert (await refused(api, email=mail))[0] == ["email"]
+
+
+async def test_an_opt_out_holds_for_each_number(api: Api, store: Store) -> None:
+    """A phone, and another number on WhatsApp: a no on WhatsApp is one for both."""
+    lead = await api.lead(email="w@acme.example", phone="+4915155500001")
+    (found,) = await store.get(Kind.PERSONS, lead["person_id"])
+    assert found is not None
+    key = {"person_id": lead["person_id"]}
+    await store.commit(
+        Replace(found.kind, found.id, found.version, {**found.body, "whatsapp_id": "4915155500002"}),
+        Insert(Kind.PERSON_KEYS, "whatsapp:4915155500002", key),
+    )
+    await unsubscribe(api, lead, "whatsapp")
+    await api.call("DELETE", f"/leads/{lead['id']}")
+    for number in ("+4915155500001", "+4915155500002"):
+        assert (await refused(api, phone=number))[2] == "denied"
+
+
+ABOUT: dict[str, dict[str, Any]] = {
+    "a former address": {"record": {"mail": "e1@acme.example"}},
+    "a number as it was typed": {"record": {"phone": "+49 (151) 1234 0777"}},
+    "an address in a sentence": {"record": {"text": "mail e2@acme.example bounced"}},
+    "an address with its name": {"record": {"to": "Zed <E1@acme.example>"}},
+    "an address in the error": {"record": {}, "error": "550 e1@acme.example: no such user"},
+}
+"""Dead letters that tell of one person."""
+
+NOT_ABOUT = {"record": {"mail": "jane1@acme.example", "phone": "+49 151 1234 07777"}}
+"""A dead letter that tells of somebody else."""
+
+
+async def test_what_names_the_person_in_any_way_is_told_and_removed(api: Api) -> None:
+    """By a former or a losing address, typed anyhow, inside other text; what names somebody else stays."""
+    known = {"email": "e1@acme.example", "phone": "+4915112340777"}
+    await api.post("/events/logins", login(event_id="m1", **known))
+    bad = login(event_id="m2", email="e1@acme.example") | {"occurred_at": "never"}
+    ids = [(await api.post("/events/logins", bad)).body["results"][0]["review_id"]]
+    for letter in (*ABOUT.values(), NOT_ABOUT):
+        reply = await api.post("/dead-letters", {"workflow": "w", "error": "failed", **letter})
+        ids.append(reply.body["review_id"])
+    lost = await api.lead(email="lost@acme.example")
+    await api.post("/events/logins", login(event_id="m3", email="e2@acme.example"))
+    lead = next(lead for lead in (await api.get("/leads")).body["items"] if lead["crm_user_id"])
+    await api.post(f"/persons/{lost['person_id']}/merge", {"into": lead["person_id"]})
+    letter = {"workflow": "w", "record": {"mail": "lost@acme.example"}, "error": "failed"}
+    ids.insert(0, (await api.post("/dead-letters", letter)).body["review_id"])
+    told = (await api.get(f"/leads/{lead['id']}/export")).body
+    *mine, other = ids
+    assert {item["id"] for item in told["review"]} == set(mine)
+    assert (await api.call("DELETE", f"/leads/{lead['id']}")).body["counts"]["review"] == len(mine)
+    assert [(await api.get(f"/review/{id}")).status for id in ids] == [404] * len(mine) + [200]
+    assert (await api.get(f"/review/{other}")).body["input"] == NOT_ABOUT["record"]
+
+
+async def test_answers_kept_for_repeats_are_told(api: Api) -> None:
+    """What an erasure removes, an export has told."""
+    made = await api.post("/leads", {"product_id": "flowdesk", "email": "ann@acme.example"}, Idempotency_Key="k-1")
+    await api.post("/leads", {"product_id": "flowdesk", "email": "joann@acme.example"}, Idempotency_Key="k-2")
+    told = (await api.get(f"/leads/{made.body['id']}/export")).body
+    assert [kept["answer"]["id"] for kept in told["idempotency"]] == [made.body["id"]]
+    assert (await api.call("DELETE", f"/leads/{made.body['id']}")).body["counts"]["idempotency"] == 1
+
+
+async def test_messages_in_the_outbox_go_too(api: Api, tmp_path: Path) -> None:
+    """The demo wrote them as files: those of the person are gone, those of others stay."""
+    leads = [await api.lead(email=f"{CANARY}@acme.example", phone=NUMBER), await api.lead(email="other@acme.example")]
+    await api.put(f"/persons/{leads[0]['person_id']}/consent", {"whatsapp": {"status": "granted"}})
+    await api.event(leads[0]["id"], "whatsapp_reply", channel="whatsapp", timestamp=instant(now()))
+    for lead, channel in ((leads[0], "email"), (leads[0], "whatsapp"), (leads[1], "email")):
+        body = {"lead_id": lead["id"], "channel": channel, "text": "Hello"}
+        assert (await api.post("/messages/send", body)).status == 202
+    await api.server.delivery.work()
+    outbox = tmp_path / "outbox"
+    assert sorted(file.suffix for file in outbox.iterdir()) == [".eml", ".eml", ".json"]
+    await api.call("DELETE", f"/leads/{leads[0]['id']}")
+    (left,) = outbox.iterdir()
+    assert b"other@acme.example" in left.read_bytes()
+
+
+async def test_the_files_of_the_database_hold_nothing(api: Api, store: Store) -> None:
+    """Neither the database nor its log has a trace of what was deleted."""
+    if not isinstance(store, SqliteStore):
+        pytest.skip("MongoDB's files are its own affair")
+    lead = await canary(api)
+    files = [store._path, store._path.with_name(f"{store._path.name}-wal")]
+    assert any(CANARY.encode() in file.read_bytes() for file in files)
+    await api.call("DELETE", f"/leads/{lead['id']}")
+    assert [CANARY.encode() in file.read_bytes() for file in files] == [False, False]
+
+
+async def test_a_log_that_is_in_use_is_emptied_later(
+    api: Api, store: Store, sqlite_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backup that reads meanwhile is left alone: the erasure is complete, and the next look empties the log."""
+    if not isinstance(store, SqliteStore):
+        pytest.skip("MongoDB's files are its own affair")
+    lead = await api.lead(email=MAIL)
+    monkeypatch.setattr(sqlite, "SCRUB_MS", 1)
+    log = sqlite_path.with_name(f"{sqlite_path.name}-wal")
+    with snapshot(sqlite_path):
+        assert (await api.call("DELETE", f"/leads/{lead['id']}")).body["done_at"] is not None
+        assert CANARY.encode() in log.read_bytes()
+        await api.server.privacy.resume()
+        assert log.stat().st_size
+    await api.server.privacy.resume()
+    assert log.stat().st_size == 0
+
+
+async def test_every_change_of_consent_is_kept(api: Api) -> None:
+    """Channel, basis, source and time, in the lead's story, the export and the audit, whatever came after; an erasure
+    removes it, and the audit tells of nobody.
+    """
+    lead = await api.lead(email=MAIL)
+    path = f"/persons/{lead['person_id']}/consent"
+    denied = {"status": "denied", "basis": f"{CANARY} called", "source": "desk", "at": "2026-01-05T10:00:00Z"}
+    await api.put(path, {"email": denied})
+    await api.put(path, {"email": {"status": "granted", "basis": "form"}, "whatsapp": {"status": "granted"}})
+    items = [e for e in (await api.get(f"/leads/{lead['id']}/timeline")).body["items"] if e["kind"] == "consent"]
+    assert [(e["channel"], e["before"], e["status"], e["basis"], e["source"]) for e in items] == [
+        ("email", "unknown", "denied", f"{CANARY} called", "desk"),
+        ("email", "denied", "granted", "form", "api"),
+        ("whatsapp", "unknown", "granted", None, "api"),
+    ]
+    assert items[0]["given_at"] == "2026-01-05T10:00:00.000Z"
+    assert items[0]["at"] <= items[1]["at"]
+    told = (await api.get(f"/leads/{lead['id']}/export")).body["consents"]
+    assert [(e["channel"], e["after"]["status"], e["before"]["basis"]) for e in told] == [
+        ("email", "denied", None),
+        ("email", "granted", f"{CANARY} called"),
+        ("whatsapp", "granted", None),
+    ]
+    noted = [e for e in (await api.get("/audit")).body["items"] if e["action"] == "person.consent"]
+    assert [(e["subject"], e["actor"], e["detail"]) for e in reversed(noted)] == [
+        (lead["person_id"], "LEADLINE_API_KEY", "email denied"),
+        (lead["person_id"], "LEADLINE_API_KEY", "email granted, whatsapp granted"),
+    ]
+    receipt = (await api.call("DELETE", f"/leads/{lead['id']}")).body
+    assert receipt["counts"]["consents"] == 3
+    assert CANARY not in await dump(api.server.store)
+
+
+async def test_the_history_of_consent_covers_both_who_were_merged(api: Api) -> None:
+    """Neither loses what was said before, and both go with an erasure."""
+    one, other = await api.lead(), await api.lead()
+    for lead in (one, other):
+        await api.event(lead["id"], "unsubscribe", channel="whatsapp")
+    await api.post(f"/persons/{one['person_id']}/merge", {"into": other["person_id"]})
+    items = (await api.get(f"/leads/{one['id']}/timeline")).body["items"]
+    assert [e["basis"] for e in items if e["kind"] == "consent"] == ["unsubscribe", "unsubscribe"]
+    assert (await api.call("DELETE", f"/leads/{one['id']}")).body["counts"]["consents"] == 2
+
+
 async def test_an_erasure_that_was_cut_off_goes_on(api: Api, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A crash in the middle: the person is unreachable at once, and the next tick removes the rest."""
     lead = await canary(api)
@@ -154,9 +349,35 @@ async def test_an_erasure_that_was_cut_off_goes_on(api: Api, store: Store, monke
     assert CANARY not in await dump(store)
 
 
+async def test_two_may_finish_one_erasure(api: Api, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tick that comes upon an erasure under way helps it on: nobody is in the other's way, and the receipt counts
+    what either removed, once.
+    """
+    lead = await canary(api)
+    privacy = api.server.privacy
+    told = await privacy.export(lead["person_id"])
+    original, calls = privacy._remove, 0
+
+    async def helped(document: Any) -> int:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            assert await privacy.resume() == 1
+        return await original(document)
+
+    monkeypatch.setattr(privacy, "_remove", helped)
+    receipt = await privacy.erase(lead["person_id"], by="tests")
+    assert not receipt.erasure.running
+    assert receipt.erasure.counts == {kind: len(its) for kind, its in told.items() if isinstance(its, list)}
+    (kept,) = await store.get(Kind.ERASURES, receipt.id)
+    assert kept is not None
+    assert Erasure.read(kept.body) == receipt.erasure
+    assert CANARY not in await dump(store)
+
+
 def test_every_kind_has_its_place() -> None:
     """A new kind of document says whether it holds something of people, and how that is found."""
-    placed = {index.kind for index in (*OF_LEAD, *SEARCHED)} | BY_ID | OF_NOBODY
+    placed = {index.kind for index in (*OF_LEAD, *OF_PERSON, *SEARCHED)} | BY_ID | OF_NOBODY
     assert placed == set(Kind)
 
 

@@ -335,6 +335,12 @@ async def test_stop_ends_it_for_every_category(api: Api, twilio: FakeTwilio, clo
     await answer(api)
     assert (await person_of(api)).whatsapp_consent.status == "granted"
     assert len(twilio.taken) == 3
+    items = (await api.get(f"/leads/{lead_id}/timeline")).body["items"]
+    assert [(e["status"], e["basis"], e["source"]) for e in items if e["kind"] == "consent"] == [
+        ("granted", "wrote first", "bot"),
+        ("denied", "unsubscribe", "leadline"),
+        ("granted", "opt_in", "whatsapp"),
+    ]
 
 
 async def _person_id(api: Api) -> str:

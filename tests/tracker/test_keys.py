@@ -2,9 +2,9 @@
 
 import pytest
 
-from tracker.errors import Forbidden, NotFound, Unauthenticated
+from tracker.errors import Forbidden, NotFound, Refused, Unauthenticated
 from tracker.keys import FRESH_SECONDS, Keys, Principal, Scope, hash_key
-from tracker.store.port import Store
+from tracker.store.port import Insert, Store
 from tracker.store.schema import Kind
 
 
@@ -61,16 +61,33 @@ async def test_a_revoked_key_ends_within_a_second(store: Store) -> None:
 
 
 async def test_revoking_takes_every_key_of_the_name_and_no_other(store: Store) -> None:
-    """Two keys may share a name while one is being replaced; both go, and going twice is told."""
+    """Two keys may share a name where an earlier version made them; both go, and going twice is told."""
     keys = Keys(store)
-    for _ in range(2):
-        await keys.create("crm", (Scope.INGEST,))
+    await keys.create("crm", (Scope.INGEST,))
+    ((_, first),) = await keys.all()
+    await store.commit(Insert(Kind.API_KEYS, hash_key("ll_another"), first.body()))
     other = await keys.create("desk", (Scope.REVIEW,))
     assert await keys.revoke("crm") == 2
     await keys.principal(f"Bearer {other}")
     for name in ("crm", "nobody"):
         with pytest.raises(NotFound, match=name):
             await keys.revoke(name)
+
+
+async def test_a_name_is_one_keys(store: Store) -> None:
+    """A second key of a name is refused until the first one is revoked, as is the name of the settings' key: what is
+    revoked, and whose answers are repeated, goes by the name.
+    """
+    keys = Keys(store)
+    await keys.create("crm", (Scope.INGEST,))
+    with pytest.raises(Refused, match="named crm is in use"):
+        await keys.create("crm", (Scope.ADMIN,))
+    assert len(await keys.all()) == 1
+    await keys.revoke("crm")
+    again = await keys.create("crm", (Scope.INGEST,))
+    assert (await keys.principal(f"Bearer {again}")).name == "crm"
+    with pytest.raises(Refused, match="LEADLINE_API_KEY"):
+        await keys.create("LEADLINE_API_KEY", (Scope.INGEST,))
 
 
 @pytest.mark.parametrize("scope", list(Scope))

@@ -320,6 +320,17 @@ def inserted(changes: Sequence[Change], kind: Kind) -> list[str]:
     return [c.id for c in changes if isinstance(c, Insert) and c.kind is kind]
 
 
+def test_a_login_that_opts_in_leaves_an_entry() -> None:
+    """What a CRM tells of the consent is kept with its source and time, once."""
+    at = "2026-01-05T10:00:00.000Z"
+    outcome, changes, _ = decide(known(), login(whatsapp_opt_in=True, occurred_at=at))
+    (entry,) = (c.body for c in changes if isinstance(c, Insert) and c.kind is Kind.CONSENTS)
+    assert (entry["person_id"], entry["channel"], entry["before"]["status"]) == ("p1", "whatsapp", "unknown")
+    assert entry["after"] == {"status": "granted", "basis": "opt_in", "source": "crm", "at": at}
+    _, again, _ = decide(known(outcome.person), login(event_id="again", whatsapp_opt_in=True, job_title="CTO"))
+    assert inserted(again, Kind.CONSENTS) == []
+
+
 def test_the_first_login_makes_a_person_and_a_lead() -> None:
     """One commit: person, its keys, lead, event and counter, and the words to find it by."""
     outcome, changes, decision = decide(

@@ -99,6 +99,7 @@ class LeadPages:
             self._store,
             self._timeline,
             loaded.ids,
+            loaded.person_ids,
             after=query.after,
             limit=min(query.limit, PAGE_ENTRIES),
             newest=True,

@@ -44,6 +44,11 @@ BECAME: dict[tuple[str, str], str] = {
     ("Qualified_Lead", "Customer"): "Became a customer",
 }
 CHANNELS: dict[str, str] = {"email": "Mail", "whatsapp": "WhatsApp message", "chatbot": "Chat message"}
+CONSENTS: dict[str, str] = {
+    "granted": "{}: may be written to",
+    "denied": "{}: does not want to be written to",
+    "unknown": "{}: not known whether they want to be written to",
+}
 Item = Mapping[str, Any]
 
 
@@ -145,10 +150,24 @@ def _handoff(item: Item) -> Entry:
     return Entry(item["at"], "stage", "Handed to a person", f"{reason}. {status}{held}")
 
 
+def _consent(item: Item) -> Entry:
+    channel = words.of(words.CHANNELS)(item["channel"])
+    title = CONSENTS.get(str(item["status"]), "{}: " + words.plain(item["status"])).format(channel)
+    told = "; ".join(words.plain(item[name]) for name in ("basis", "source") if item.get(name))
+    return Entry(item["at"], "other", title, told)
+
+
 def _anything(item: Item) -> Entry:
     """What a room tells that this page does not know by name."""
     title = str(item.get("title") or words.plain(item["kind"]))
     return Entry(item["at"], "other", title, str(item.get("text") or ""))
 
 
-TELLERS = {"event": _event, "stage": _stage, "message": _message, "turn": _turn, "handoff": _handoff}
+TELLERS = {
+    "event": _event,
+    "stage": _stage,
+    "consent": _consent,
+    "message": _message,
+    "turn": _turn,
+    "handoff": _handoff,
+}

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from tracker import csv_stream, reading
+from tracker import consent_history, csv_stream, reading
 from tracker.contacts import Contacts, Created, LeadFields, NewLead
 from tracker.errors import NotFound
 from tracker.events import Channel, EventType, Happening
@@ -18,7 +18,7 @@ from tracker.reading import Filter, Source
 from tracker.recorder import Loaded, Recorded, Recorder, shown
 from tracker.score_report import explained_score
 from tracker.stages import Stage
-from tracker.store.schema import AUDIT_BY_LEAD, EVENTS_BY_LEAD
+from tracker.store.schema import AUDIT_BY_LEAD, CONSENTS_BY_PERSON, EVENTS_BY_LEAD
 from tracker.times import Instant, instant
 from tracker.web import Answer, Call, Media, Paging, Route, etag, listed
 
@@ -131,7 +131,11 @@ class TimelineList(Output):
 
 
 AUDIT = Source(AUDIT_BY_LEAD, "stage", lambda d: shown(StageChange.read(d.body)))
-TIMELINE: tuple[Source, ...] = (Source(EVENTS_BY_LEAD, "event", reading.shown_event), AUDIT)
+TIMELINE: tuple[Source, ...] = (
+    Source(EVENTS_BY_LEAD, "event", reading.shown_event),
+    AUDIT,
+    Source(CONSENTS_BY_PERSON, "consent", consent_history.shown, of_person=True),
+)
 """What the tracker itself tells; other rooms add theirs."""
 
 
@@ -263,7 +267,7 @@ class LeadRoutes:
     async def audit(self, call: Call[None, Paging]) -> Answer:
         loaded = await self._recorder.load(call.path["id"])
         entries, cursor = await reading.timeline(
-            self._store, [AUDIT], loaded.ids, after=call.query.after, limit=call.query.limit
+            self._store, [AUDIT], loaded.ids, loaded.person_ids, after=call.query.after, limit=call.query.limit
         )
         items = [{name: value for name, value in entry.items() if name not in {"id", "kind"}} for entry in entries]
         return Answer(body={"items": items, "next_cursor": cursor.encode() if cursor else None})
@@ -271,7 +275,12 @@ class LeadRoutes:
     async def timeline(self, call: Call[None, Paging]) -> Answer:
         loaded = await self._recorder.load(call.path["id"])
         items, cursor = await reading.timeline(
-            self._store, self._timeline, loaded.ids, after=call.query.after, limit=call.query.limit
+            self._store,
+            self._timeline,
+            loaded.ids,
+            loaded.person_ids,
+            after=call.query.after,
+            limit=call.query.limit,
         )
         return Answer(body={"items": items, "next_cursor": cursor.encode() if cursor else None})
 

@@ -2,16 +2,17 @@
 
 from typing import Any
 
+from tracker import audit
 from tracker.errors import NotFound
 from tracker.events import Channel
 from tracker.keys import Scope
+from tracker.logins import person_changes
 from tracker.merges import Done, Merges
 from tracker.model import Input, Line, Name, Output, PastTime
 from tracker.people import followed
 from tracker.person import Consent, ConsentStatus, Person
 from tracker.recorder import Recorder
-from tracker.store.port import Document, Replace
-from tracker.store.schema import Kind
+from tracker.store.port import Document
 from tracker.times import Instant, instant
 from tracker.unit import Decision, run
 from tracker.web import Answer, Call, Route
@@ -102,7 +103,9 @@ class PersonRoutes:
             after = person.updated(changes, at=at)
             if after is person:
                 return Decision(person)
-            return Decision(after, [Replace(Kind.PERSONS, found.id, found.version, after.body())])
+            detail = ", ".join(f"{name.removesuffix('_consent')} {given.status}" for name, given in changes.items())
+            noted = audit.entry(call.principal.name, "person.consent", found.id, at=at, detail=detail)
+            return Decision(after, [*person_changes(found.id, found.version, after, person), noted])
 
         return Answer(body=_view(await run(self._store, lambda: self._found(call.path["id"]), decide)))
 

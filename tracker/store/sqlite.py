@@ -41,6 +41,9 @@ GROUP = 256
 BUSY_MS = 5000
 """How long to wait for another process (a command) that is writing."""
 
+SCRUB_MS = 500
+"""How long emptying the log waits for a reader; writers wait as long for it."""
+
 
 class SqliteStore:
     """Group commit on one connection: units that arrive while a transaction is being synced share the next one.
@@ -54,6 +57,7 @@ class SqliteStore:
     """
 
     def __init__(self, path: Path):
+        self._path = path
         self._writer = connect(path)
         self._reader = connect(path)
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="sqlite-commit")
@@ -129,6 +133,13 @@ class SqliteStore:
         may have decided on what is no more, and has to open the database anew.
         """
         return _generation(self._reader) != self._generation
+
+    async def scrub(self) -> bool:
+        """Empty the log, which holds what documents were before; False: a reader or a writer is in the way by now.
+
+        What it says is written into the database, where nothing is left of what was deleted (`secure_delete`).
+        """
+        return await asyncio.to_thread(_empty_log, self._path)
 
     async def close(self) -> None:
         self._closed = True
@@ -332,6 +343,18 @@ def connect(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA wal_autocheckpoint=8000")
     connection.execute("PRAGMA busy_timeout=0")  # from here on nobody waits on the event loop
     return connection
+
+
+def _empty_log(path: Path) -> bool:
+    """On a connection of its own, so that the store's stay free; whoever writes meanwhile waits as for any process."""
+    try:
+        with contextlib.closing(connect(path)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")  # the bulk, while others write
+            connection.execute(f"PRAGMA busy_timeout={SCRUB_MS}")
+            (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    except sqlite3.Error:
+        return False
+    return not busy
 
 
 def _prepare(path: Path) -> None:

@@ -91,6 +91,15 @@ def stage(before: Stage, to: Stage) -> dict[str, Any]:
     return {"at": AT, "kind": "stage", "id": "s", "from": before, "to": to, "actor": "Ana", "reason": "asked for it"}
 
 
+def test_consent_is_told_in_words() -> None:
+    """On which channel, what, and where that is known from."""
+    item = {"at": AT, "kind": "consent", "id": "c", "channel": "whatsapp", "before": "granted"}
+    (denied,) = told([{**item, "status": "denied", "basis": "unsubscribe", "source": "leadline"}])
+    assert (denied.title, denied.text) == ("WhatsApp: does not want to be written to", "Unsubscribe; Leadline")
+    (granted,) = told([{**item, "channel": "email", "status": "granted", "basis": None, "source": None}])
+    assert (granted.title, granted.text) == ("E-mail: may be written to", "")
+
+
 def test_each_step_of_a_lead_is_a_sentence() -> None:
     """Forward by name, backward as going back."""
     steps = [stage(before, to) for before, to in pairwise(Stage)]

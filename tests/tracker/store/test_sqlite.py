@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tracker.store import sqlite
-from tracker.store.port import Cursor, Increment, Insert, Replace, Unavailable, Unknown, Unusable
+from tracker.store.port import Cursor, Delete, Increment, Insert, Replace, Unavailable, Unknown, Unusable
 from tracker.store.schema import INDEXES, LAYOUT, LEADS_BY_ORGANIZATION, Index, Kind
 from tracker.store.sqlite import SqliteStore
 
@@ -78,6 +78,41 @@ async def test_a_busy_writer_is_waited_for_and_then_told(sqlite_path: Path, monk
     other.execute("ROLLBACK")
     other.close()
     await store.commit(Insert(Kind.LEADS, "l", {}))
+    await store.close()
+
+
+# --- what was deleted
+
+
+async def test_a_scrub_leaves_nothing_of_what_was_deleted(sqlite_path: Path) -> None:
+    """Neither in the log nor in the database; what is there stays, also while others write."""
+    store = await SqliteStore.open(sqlite_path)
+    await store.commit(Insert(Kind.LEADS, "gone", {"name": "canary"}), Insert(Kind.LEADS, "here", {}))
+    await store.commit(Delete(Kind.LEADS, "gone", 1))
+    files = [sqlite_path, sqlite_path.with_name(f"{sqlite_path.name}-wal")]
+    assert any(b"canary" in file.read_bytes() for file in files)
+    assert await store.scrub()
+    assert not any(b"canary" in file.read_bytes() for file in files)
+    units = (store.commit(Insert(Kind.LEADS, f"{n}", {})) for n in range(20))
+    scrubbed, *_ = await asyncio.gather(store.scrub(), *units)
+    assert scrubbed
+    assert len(await everything(store, Kind.LEADS)) == 21
+    await store.close()
+
+
+async def test_a_scrub_waits_for_nobody_long(sqlite_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who writes, or reads what was before, is left alone, and so is a file that cannot be opened."""
+    monkeypatch.setattr(sqlite, "SCRUB_MS", 1)
+    store = await SqliteStore.open(sqlite_path)
+    await store.commit(Insert(Kind.LEADS, "l", {}))
+    for begin in ("BEGIN IMMEDIATE", "BEGIN; SELECT count(*) FROM leads"):
+        with contextlib.closing(sqlite3.connect(sqlite_path, isolation_level=None)) as other:
+            for statement in begin.split("; "):
+                other.execute(statement).fetchall()
+            assert not await store.scrub()
+        assert await store.scrub()
+        await store.commit(Insert(Kind.LEADS, f"after {begin}", {}))
+    assert not sqlite._empty_log(sqlite_path.parent / "none" / "leadline.db")
     await store.close()
 
 
