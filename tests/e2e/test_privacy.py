@@ -1,6 +1,7 @@
 """What is held about a person is told whole, and removed whole."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -163,10 +164,11 @@ async def test_an_opt_out_holds_for_former_addresses(api: Api) -> None:
 
 
 async def test_an_opt_out_holds_for_the_addresses_of_both_who_were_merged(api: Api) -> None:
-    """Also for the one that lost against the CRM's."""
+    """Also for the one that lost against the CRM's newer word."""
     one = await api.lead(email="ea@acme.example")
     await unsubscribe(api, one)
-    await api.post("/events/logins", login(event_id="m1", email="eb@acme.example"))
+    ahead = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    await api.post("/events/logins", login(event_id="m1", email="eb@acme.example", occurred_at=ahead))
     other = next(lead for lead in (await api.get("/leads")).body["items"] if lead["crm_user_id"])
     done = (await api.post(f"/persons/{one['person_id']}/merge", {"into": other["person_id"]})).body
     lead = (await api.get(f"/leads/{one['id']}")).body

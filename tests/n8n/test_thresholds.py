@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
+from config.privacy import make_privacy
 from n8n.outbound_events import OutboundType
 from n8n.thresholds import ANSWER_MINUTES, OpenThresholds
 from tests.fakes import Clock
@@ -15,7 +17,6 @@ from tracker.errors import Invalid, Refused
 from tracker.events import Channel, EventType
 from tracker.merges import Merges
 from tracker.ports import Facts
-from tracker.privacy import Privacy
 from tracker.stages import Stage
 from tracker.store.port import Document, Insert, Store, Unavailable
 from tracker.store.schema import EVENTS_BY_LEAD, THRESHOLDS_DUE, Kind
@@ -300,11 +301,11 @@ async def test_an_answer_to_an_absorbed_lead_counts(rig: Rig, clock: Clock):
     assert await waiting(rig) == []
 
 
-async def test_who_is_erased_leaves_none(rig: Rig, clock: Clock):
+async def test_who_is_erased_leaves_none(rig: Rig, clock: Clock, tmp_path: Path):
     """It is in the export, goes with the person, and nobody is alerted of somebody who is gone."""
     lead_id = await engaged(rig)
     person_id = (await rig.recorder.load(lead_id)).person_id
-    privacy = Privacy(rig.recorder, rig.recorder.opt_outs)
+    privacy = make_privacy(rig.recorder, tmp_path)
     assert len((await privacy.export(person_id))["thresholds"]) == 1
     (left,) = await waiting(rig)
     receipt = await privacy.erase(person_id, by="tests")
