@@ -155,16 +155,21 @@ class Catalog:
         self._forget(id)
         return done
 
-    async def rollout(self, product_id: str, number: int, percent: float, *, author: str) -> Product:
+    async def rollout(
+        self, product_id: str, number: int, percent: float, *, author: str, expected: int | None = None
+    ) -> Product:
         """Make a version the candidate for a share of the new leads.
 
+        Args: expected: refuse unless this version is the live one.
         Raises: NotFound: no such product or version. Refused: it is live already or taken over, or none is live.
+            Outdated: another version is live.
         """
         if await self._numbered(product_id, number) is None:
             raise NotFound(f"there is no version {number} of {product_id}")
 
         def decide(product: Product, at: Instant) -> Product:
             _demand_live(product, product_id)
+            check_version(expected, product.live)
             if product.live == number:
                 raise Refused(f"version {number} is live already")
             if (follows := product.followed(number)) != number:
@@ -173,12 +178,15 @@ class Catalog:
 
         return await self._change(product_id, decide, "product.rollout", f"version {number}, {percent:g} %", author)
 
-    async def rollback(self, product_id: str, number: int | None = None, *, author: str) -> Product:
+    async def rollback(
+        self, product_id: str, number: int | None = None, *, author: str, expected: int | None = None
+    ) -> Product:
         """Make an older version live and end every rollout and every takeover since.
 
         Args: number: None returns to the version that was live before; where there is none, it only ends the rollout.
+            expected: refuse unless this version is the live one.
         Raises: NotFound: no such product or version. Refused: there is nothing to return to, or it is not an older one
-            that was live.
+            that was live. Outdated: another version is live.
         """
         versions = {version.number: version for version in await self._every_version(product_id)}
         if number is not None and number not in versions:
@@ -186,6 +194,7 @@ class Catalog:
 
         def decide(product: Product, at: Instant) -> Product:
             _demand_live(product, product_id)
+            check_version(expected, product.live)
             if number is not None and number >= product.live:
                 raise Refused(f"version {number} is not older than version {product.live}, which is live")
             if number is not None and versions[number].draft:

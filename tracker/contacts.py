@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from tracker import people
 from tracker.catalog import Catalog, check_version
@@ -28,6 +28,13 @@ from tracker.times import instant
 from tracker.told import OF_LEAD, by_api
 from tracker.unit import Decision, Record, run
 
+Told = Annotated[
+    Line,
+    BeforeValidator(lambda value: str(value) if type(value) in {int, float} else value),
+    WithJsonSchema({"anyOf": [{"type": "string", "maxLength": 2000}, {"type": "number"}]}),
+]
+"""What is known of somebody; a company's size may come as a number."""
+
 
 class ContactFields(Input):
     email: Email | None = None
@@ -48,7 +55,7 @@ class LeadFields(Input):
     email: Email | None = None
     phone: Phone | None = None
     contact_info: ContactFields = ContactFields()
-    demographics: Annotated[dict[Name, Line], Field(max_length=50)] = {}
+    demographics: Annotated[dict[Name, Told], Field(max_length=50)] = {}
     product_context: ContextFields = ContextFields()
     time_zone: Zone | None = None
 

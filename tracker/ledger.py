@@ -1,6 +1,6 @@
 """The ledger's fold: what a run of events does to one lead. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import orjson
 from msgspec import Struct
@@ -16,7 +16,7 @@ from tracker.product import ProductConfig
 from tracker.product_parts import Progression
 from tracker.qualification import answers_something, missing
 from tracker.review import ReviewKind
-from tracker.scoring import FAILED, Scored, is_plain, limited, tallied, worth
+from tracker.scoring import FAILED, Scored, is_plain, limited, summed, tallied, worth
 from tracker.stages import ORDER, Stage, path
 from tracker.store.port import Change, Insert
 from tracker.store.schema import Kind
@@ -126,20 +126,39 @@ def rescored(event: Event, config: ProductConfig, *, machine: bool) -> Event:
     return event.but(machine=machine, score_impact=impact, rule=rule)
 
 
-def recounted(lead: Lead, events: Iterable[Event], config: ProductConfig) -> tuple[Lead, list[Event]]:
+def recounted(
+    lead: Lead, lead_id: str, events: Iterable[Event], configs: Mapping[str, ProductConfig]
+) -> tuple[Lead, list[Event]]:
     """Count a whole ledger anew, where points fade or a day has a cap: one event may change what others are worth.
 
+    Args: configs: of the lead and of those that it absorbed: each event counts by the rules and caps of its own lead.
     Returns: the lead, and the events that are worth something else than they say.
     """
-    rules, changed = config.scoring_rules, []
-    lead = lead.but(score=0, faded=0.0, scored_at=None, capped={})
+    counted, changed = [], []
+    alone = {id: lead.but(score=0, faded=0.0, scored_at=None, capped={}) for id in configs}
     for event in sorted(events, key=lambda event: (event.timestamp, event.key)):
-        after = rescored(event, config, machine=event.machine)
-        impact = limited(lead, event.event_type, after.score_impact, event.timestamp, rules)
-        lead = tallied(lead, event.event_type, impact, event.timestamp, rules)
+        id, rules = event.lead_id, configs[event.lead_id].scoring_rules
+        after = rescored(event, configs[id], machine=event.machine)
+        impact = limited(alone[id], event.event_type, after.score_impact, event.timestamp, rules)
+        alone[id] = tallied(alone[id], event.event_type, impact, event.timestamp, rules)
+        counted.append(after.but(score_impact=impact))
         if impact != event.score_impact:
-            changed.append(after.but(score_impact=impact))
-    return lead, changed
+            changed.append(counted[-1])
+    return summed(lead, lead_id, counted, configs[lead_id].scoring_rules), changed
+
+
+def sighted(lead: Lead, events: Iterable[Event]) -> Lead:
+    """Return the lead with what its ledger says it did and answered last. What a machine did says nothing."""
+    seen: dict[str, Instant] = {}
+    answered: dict[str, None] = {}
+    for event in sorted(events, key=lambda event: event.timestamp):
+        if event.machine or event.event_type is EventType.LOGIN:
+            continue
+        metadata = orjson.loads(event.metadata)
+        seen |= dict.fromkeys(sightings(event.event_type, metadata), event.timestamp)
+        if event.event_type is EventType.QUALIFICATION_ANSWER and (slot := answers_something(metadata)):
+            answered[slot] = None
+    return lead.but(seen=seen, answered=tuple(answered))
 
 
 def deserved(

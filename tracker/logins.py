@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 from msgspec import Struct
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
 from tracker import consent_history
 from tracker.counting import arrived, counters
@@ -41,7 +41,7 @@ def _not_ours(source: str) -> str:
 Source = Annotated[Slug, AfterValidator(_not_ours)]
 """Where an event comes from; its ids are unique there."""
 
-Email = Annotated[str, Field(max_length=320), AfterValidator(email_address)]
+Email = Annotated[str, StringConstraints(max_length=320, strip_whitespace=True), AfterValidator(email_address)]
 Phone = Annotated[str, Field(max_length=40), AfterValidator(phone_number)]
 
 

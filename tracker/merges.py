@@ -6,18 +6,16 @@ from typing import NamedTuple
 import orjson
 
 from tracker import audit
-from tracker.conditions import sightings
 from tracker.errors import NotFound, Refused
 from tracker.events import Event, EventType
 from tracker.lead import Lead, count_login
-from tracker.ledger import recounted
+from tracker.ledger import recounted, sighted
 from tracker.merging import LeadPair, Merge, Side, demand_mergeable, merged, older, parted, undone
 from tracker.model import new_id
 from tracker.people import followed
 from tracker.person import Person
 from tracker.ports import Facts
 from tracker.product import ProductConfig
-from tracker.qualification import answers_something
 from tracker.reading import everything, of_lead
 from tracker.recorder import Recorder
 from tracker.store.port import Change, Document, Replace
@@ -186,7 +184,8 @@ class Merges:
         """Return a lead as its own ledger makes it, and the writes of events that are worth something else alone."""
         found = {d.id: d async for d in of_lead(self._store, EVENTS_BY_LEAD, (lead_id, *lead.absorbed))}
         own = [Event.read(d.body) for d in found.values()]
-        after, changed = alone(lead, own, await self._config(lead))
+        configs = {**await self._recorder.configs(lead.absorbed), lead_id: await self._config(lead)}
+        after, changed = alone(lead, lead_id, own, configs)
         return after, [Replace(Kind.LEAD_EVENTS, e.key, found[e.key].version, e.body()) for e in changed]
 
     async def _handoffs(self, pairs: Sequence[LeadPair], leads: Mapping[str, Document]) -> dict[str, Document]:
@@ -230,19 +229,14 @@ class _ToUndo(NamedTuple):
     configs: dict[str, ProductConfig]
 
 
-def alone(lead: Lead, own: Sequence[Event], config: ProductConfig) -> tuple[Lead, list[Event]]:
+def alone(
+    lead: Lead, lead_id: str, own: Sequence[Event], configs: Mapping[str, ProductConfig]
+) -> tuple[Lead, list[Event]]:
     """Return a lead without what another one brought, recounted from its own ledger, and the events that change."""
-    lead, changed = recounted(lead, own, config)
+    lead, changed = recounted(lead, lead_id, own, configs)
     days: dict[str, int] = {}
-    seen: dict[str, Instant] = {}
-    answered: dict[str, None] = {}
     last: Instant | None = None
     for event in sorted(own, key=lambda event: event.timestamp):
         if event.event_type is EventType.LOGIN:
             days, last = count_login(days, event.timestamp), event.timestamp
-        elif not event.machine:
-            metadata = orjson.loads(event.metadata)
-            seen |= dict.fromkeys(sightings(event.event_type, metadata), event.timestamp)
-            if event.event_type is EventType.QUALIFICATION_ANSWER and (slot := answers_something(metadata)):
-                answered[slot] = None
-    return lead.but(login_days=days, last_login_at=last, seen=seen, answered=tuple(answered)), changed
+    return sighted(lead.but(login_days=days, last_login_at=last), own), changed

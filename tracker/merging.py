@@ -126,7 +126,7 @@ def merged(
         kept, before = survivor.leads[product_id]
         after = added(before, lead, found.id, at=at)
         if product_id in ledgers:
-            after = summed(after, ledgers[product_id], rules[product_id])
+            after = summed(after, kept.id, ledgers[product_id], rules[product_id])
         steps = [
             StageChange(lead_id=kept.id, before=a, to=b, at=at, actor=by, reason="merged with another lead")
             for a, b in path(before.stage, after.stage)
@@ -390,7 +390,6 @@ def added(lead: Lead, other: Lead, other_id: str, *, at: Instant) -> Lead:
     }
     return lead.but(
         score=lead.score + other.score,
-        capped={key: lead.capped.get(key, 0) + other.capped.get(key, 0) for key in {*lead.capped, *other.capped}},
         stage=max(lead.stage, other.stage, key=ORDER.index),
         crm_user_id=lead.crm_user_id or other.crm_user_id,
         organization_id=newer.get("organization_id", lead.organization_id or other.organization_id),

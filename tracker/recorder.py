@@ -11,14 +11,14 @@ from tracker.errors import NotFound, Refused
 from tracker.events import USUAL_SOURCES, Event, EventType, Happening, event_key
 from tracker.handoff import opened, qualified
 from tracker.lead import Lead, StageChange, dated, view
-from tracker.ledger import deserved, entries, fold, recounted, rescored, steps
+from tracker.ledger import deserved, entries, fold, recounted, rescored, sighted, steps
 from tracker.logins import person_changes
 from tracker.model import new_id
 from tracker.opt_outs import OptOuts
 from tracker.people import followed
 from tracker.person import Person
 from tracker.ports import Facts, Failure, Reactor, Settled
-from tracker.product import Versioned
+from tracker.product import ProductConfig, Versioned
 from tracker.reading import of_lead
 from tracker.scoring import is_plain
 from tracker.stages import Stage, advance
@@ -54,6 +54,14 @@ class Loaded(NamedTuple):
     def person_ids(self) -> tuple[str, ...]:
         """The person's own id, and those of the persons that it absorbed."""
         return (self.person_id, *self.person.absorbed)
+
+
+class _Ledger(NamedTuple):
+    """A lead with its whole ledger, by event, and the configurations of it and of the leads that it absorbed."""
+
+    loaded: Loaded
+    found: dict[str, Document]
+    configs: dict[str, ProductConfig]
 
 
 class Recorded(NamedTuple):
@@ -113,17 +121,30 @@ class Recorder:
         assert config is not None, "a lead has a configuration"
         return Loaded(found.id, found.version, lead, person.id, person.version, Person.read(person.body), config)
 
+    async def configs(self, lead_ids: Sequence[str]) -> dict[str, ProductConfig]:
+        """Return the configuration that each lead follows, by lead."""
+        configs = {}
+        for found in await self.store.get(Kind.LEADS, *lead_ids):
+            assert found is not None, "an absorbed lead stays"
+            config = await self.catalog.version(found.body["product_id"], found.body["config_number"])
+            assert config is not None, "a lead has a configuration"
+            configs[found.id] = config.config
+        return configs
+
     async def event(
         self,
         lead_id: str,
         happening: Happening,
         *,
         effect: EffectOf = no_effect,
+        expected: int | None = None,
         record: Record[Recorded] | None = None,
     ) -> Recorded:
         """Count one event on a lead, together with what `effect` decides on the lead as it is read.
 
-        Raises: NotFound: no such lead. Refused: the id belongs to another lead's event. Whatever `effect` raises.
+        Args: expected: refuse a new event unless the lead is at this version.
+        Raises: NotFound: no such lead. Refused: the id belongs to another lead's event. Outdated. Whatever `effect`
+            raises.
         """
 
         async def read() -> tuple[Loaded, Document | None, Effect]:
@@ -135,6 +156,7 @@ class Recorder:
             loaded, seen, also = known
             if seen is not None:
                 return Decision(Recorded(True, _same_lead(Event.read(seen.body), loaded)))
+            check_version(expected, loaded.version)
             return self._counted(loaded, [happening], also)
 
         done = await run(self.store, read, decide, reactors=self.reactors, record=record)
@@ -184,40 +206,37 @@ class Recorder:
     async def _reclassify(self, key: str, *, machine: bool) -> Event:
         mark = new_id()
 
-        async def read() -> tuple[Loaded, dict[str, Document]]:
+        async def read() -> _Ledger:
             (found,) = await self.store.get(Kind.LEAD_EVENTS, key)
             if found is None:
                 raise NotFound(f"there is no event {key}")
             loaded = await self.load(found.body["lead_id"])
-            if is_plain(loaded.config.config.scoring_rules):
-                return loaded, {found.id: found}
-            return loaded, {d.id: d async for d in of_lead(self.store, EVENTS_BY_LEAD, loaded.ids)}
+            configs = {**await self.configs(loaded.lead.absorbed), loaded.id: loaded.config.config}
+            return _Ledger(loaded, {d.id: d async for d in of_lead(self.store, EVENTS_BY_LEAD, loaded.ids)}, configs)
 
-        def decide(known: tuple[Loaded, dict[str, Document]]) -> Decision[Event]:
-            loaded, found = known
-            before = Event.read(found[key].body)
+        def decide(ledger: _Ledger) -> Decision[Event]:
+            before = Event.read(ledger.found[key].body)
             if before.machine == machine:
                 return Decision(before)
-            return self._reclassified(loaded, found, before.but(machine=machine), mark=mark)
+            return self._reclassified(ledger, before.but(machine=machine), mark=mark)
 
         done = await run(self.store, read, decide, reactors=self.reactors)
         self.after()
         return done
 
-    def _reclassified(self, loaded: Loaded, found: dict[str, Document], event: Event, *, mark: str) -> Decision[Event]:
-        """Args: found: the whole ledger of the lead where events bear on each other's points, else the event alone.
-        mark: an id of this reclassification; the same event may move the lead more than once.
-        """
+    def _reclassified(self, ledger: "_Ledger", event: Event, *, mark: str) -> Decision[Event]:
+        """Args: mark: an id of this reclassification; the same event may move the lead more than once."""
+        loaded, found, configs = ledger
         now, config, lead = self.clock(), loaded.config.config, loaded.lead
-        at = instant(now)
-        if is_plain(config.scoring_rules):
-            after = rescored(event, config, machine=event.machine)
+        at, others = instant(now), [Event.read(d.body) for id, d in found.items() if id != event.key]
+        if all(is_plain(its.scoring_rules) for its in configs.values()):
+            after = rescored(event, configs[event.lead_id], machine=event.machine)
             lead, events = lead.but(score=lead.score + after.score_impact - event.score_impact), [after]
         else:
-            others = [Event.read(d.body) for id, d in found.items() if id != event.key]
-            lead, events = recounted(lead, [*others, event], config)
+            lead, events = recounted(lead, loaded.id, [*others, event], configs)
             after = next((e for e in events if e.key == event.key), event)
             events = [after, *(e for e in events if e is not after)]
+        lead = sighted(lead, [*others, after])
         reached = deserved(lead, (lead.stage, lead.score), after, config, loaded.person)
         stage_changes = steps(loaded.id, lead.stage, reached, lead.score, after, config, at=at)
         lead = lead.but(stage=stage_changes[-1].to if stage_changes else lead.stage, updated_at=at)

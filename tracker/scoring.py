@@ -94,11 +94,15 @@ def tallied(lead: Lead, event_type: EventType, impact: int, at: Instant, rules: 
     return lead.but(score=rounded(total), faded=total, scored_at=newest, capped=capped)
 
 
-def summed(lead: Lead, events: Iterable[Event], rules: ScoringRules) -> Lead:
-    """Return the lead with what the events of its ledger gave, whoever's rules gave it."""
+def summed(lead: Lead, lead_id: str, events: Iterable[Event], rules: ScoringRules) -> Lead:
+    """Return the lead with what the events of its ledger gave, whoever's rules gave it.
+
+    What absorbed leads had of a day's cap is theirs alone: the sum of two leads is what it was before they were one.
+    """
     lead = lead.but(score=0, faded=0.0, scored_at=None, capped={})
     for event in events:
-        lead = tallied(lead, event.event_type, event.score_impact, event.timestamp, rules)
+        after = tallied(lead, event.event_type, event.score_impact, event.timestamp, rules)
+        lead = after if event.lead_id == lead_id else after.but(capped=lead.capped)
     return lead
 
 

@@ -384,7 +384,7 @@ async def test_deep_records_can_be_kept_and_shown(api: Api) -> None:
 
 async def test_all_faults_are_told_at_once(api: Api) -> None:
     """A form shows every mistake after one request."""
-    reply = await api.post("/leads", {"product_id": "a/b", "email": "x", "demographics": {"a": 1}, "colour": 1})
+    reply = await api.post("/leads", {"product_id": "a/b", "email": "x", "demographics": {"a": [1]}, "colour": 1})
     assert (reply.status, set(reply.paths)) == (422, {"product_id", "email", "demographics/a", "colour"})
     assert all(fault["message"] for fault in reply.body["errors"])
 
@@ -503,3 +503,43 @@ async def test_ids_in_addresses_are_decoded_once(api: Api, name: str) -> None:
     assert (await api.post("/events/logins", login(organization_id=name))).body["accepted"] == 1
     found = await api.get(f"/organizations/{quote(name, safe='')}")
     assert (found.status, found.body["organization_id"]) == (200, name)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PUT", "/leads/{id}", {"name": "Dana"}),
+        ("POST", "/leads/{id}/stage", {"stage": "Engaged_Lead"}),
+        (
+            "POST",
+            "/leads/{id}/events",
+            {"event_type": "login", "channel": "product", "timestamp": "2026-01-05T10:00:00Z"},
+        ),
+        ("DELETE", "/leads/{id}", None),
+        ("PUT", "/products/flowdesk", None),
+        ("POST", "/products/flowdesk/rollout", {"version": 1, "percent": 5}),
+        ("POST", "/products/flowdesk/rollback", {}),
+    ],
+)
+async def test_what_was_changed_since_it_was_read_is_not_changed_again(
+    api: Api, method: str, path: str, body: dict[str, Any] | None
+) -> None:
+    """Any change to a lead or a configuration under an old If-Match is 412 and changes nothing."""
+    await api.product(engaged_threshold=7)
+    lead = await api.lead(email="dana@example.com")
+    known = [f"/leads/{lead['id']}", "/products/flowdesk"]
+    if path == "/products/flowdesk":
+        body = {**(await api.get(path)).body, "name": "Another"}
+    before = [(await api.get(one)).body for one in known]
+    at = path.replace("{id}", lead["id"])
+    assert (await api.call(method, at, body, If_Match='"99"')).status == 412
+    assert [(await api.get(one)).body for one in known] == before
+    etag = (await api.get(known["/products" in path])).etag
+    assert (await api.call(method, at, body, If_Match=etag)).status in {200, 202}
+
+
+async def test_a_number_is_as_good_as_its_text_in_demographics(api: Api) -> None:
+    """And an address is trimmed, as everywhere."""
+    lead = await api.lead(contact_info={"email": " Dana@example.com "}, demographics={"company_size": 50})
+    assert lead["demographics"]["company_size"] == "50"
+    assert lead["contact_info"]["email"] == "dana@example.com"

@@ -501,3 +501,14 @@ async def test_a_form_that_names_two_people_merges_nobody_and_says_so(api: Api) 
         "identity",
         sorted((ann["person_id"], ben["person_id"])),
     )
+
+
+async def test_what_a_machine_did_was_not_seen(api: Api) -> None:
+    """A click that turns out to be a scanner's meets no condition any more; taken back, it does again."""
+    await api.product(engaged_threshold=1000, progression={"engaged": {"event_seen": {"type": "email_click"}}})
+    lead = await api.lead(email="dana@example.com")
+    assert (await api.event(lead["id"], "email_click", channel="email", id="click")).body["stage"] == "Engaged_Lead"
+    await api.post(f"/leads/{lead['id']}/stage/revert")
+    for machine, stage in ((True, "User"), (False, "Engaged_Lead")):
+        await api.post("/events/api:click/reclassify", {"machine": machine})
+        assert (await api.event(lead["id"], "email_open", channel="email")).body["stage"] == stage

@@ -268,3 +268,42 @@ async def test_a_stage_that_a_merge_gave_goes_with_it(api: Api) -> None:
     assert (await api.post(f"/persons/merges/{done['merge_id']}/undo")).status == 200
     assert (await api.get(f"/leads/{older['id']}")).body["stage"] == "User"
     assert (await api.get(f"/leads/{younger['id']}")).body["stage"] == "Qualified_Lead"
+
+
+async def clicked(api: Api, email: str, *ids: str) -> dict[str, Any]:
+    """A lead with clicks."""
+    lead = (await api.post("/leads", {"product_id": "flowdesk", "email": email})).body
+    for id in ids:
+        assert (await api.event(lead["id"], "email_click", channel="email", id=id)).status == 202
+    return dict(lead)
+
+
+async def judged(api: Api, event_id: str) -> list[float]:
+    """The score of the event's lead when the event is called a machine's, and when that is taken back."""
+    path = f"/events/api:{event_id}/reclassify"
+    return [(await api.post(path, {"machine": machine})).body["engagement_score"] for machine in (True, False)]
+
+
+async def test_after_a_merge_each_event_counts_by_the_rules_of_its_own_lead(api: Api) -> None:
+    """Calling a click a machine's and taking that back leads to the same score, whatever the leads' versions."""
+    rules = {"email_engagement_multiplier": 1, "qualification_threshold": 1000}
+    await api.product(engaged_threshold=1000, scoring_rules={**rules, "email_click_points": 6})
+    older = await clicked(api, "a@acme.example", "a")
+    await api.product(engaged_threshold=1000, scoring_rules={**rules, "email_click_points": 15})
+    younger = await clicked(api, "b@acme.example", "b")
+    await merge(api, younger["person_id"], older["person_id"])
+    assert (await api.get(f"/leads/{older['id']}")).body["engagement_score"] == 21
+    assert await judged(api, "b") == [6, 21]
+    assert await judged(api, "a") == [15, 21]
+
+
+async def test_after_a_merge_each_lead_had_a_days_cap_of_its_own(api: Api) -> None:
+    """Counting anew comes to what the merge came to."""
+    rules = {"email_click_points": 4, "email_engagement_multiplier": 1, "qualification_threshold": 1000}
+    await api.product(engaged_threshold=1000, scoring_rules={**rules, "daily_caps": {"email_click": 6}})
+    older = await clicked(api, "a@acme.example", "a1", "a2")
+    younger = await clicked(api, "b@acme.example", "b1")
+    await merge(api, younger["person_id"], older["person_id"])
+    assert (await api.get(f"/leads/{older['id']}")).body["engagement_score"] == 10
+    assert await judged(api, "b1") == [6, 10]
+    assert await judged(api, "a1") == [8, 10]

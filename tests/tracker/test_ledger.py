@@ -220,7 +220,7 @@ def test_recounting_finds_what_counting_did(history: list[Happening], rules: Pro
     """A ledger that came in order is worth the same when it is counted anew, event by event."""
     in_order = sorted(history, key=lambda h: (h.timestamp, h.key))
     done = folded(in_order, rules)
-    lead, changed = recounted(done.lead, done.events, rules)
+    lead, changed = recounted(done.lead, "lead-1", done.events, {"lead-1": rules})
     assert (lead.score, lead.capped, changed) == (done.lead.score, done.lead.capped, [])
 
 
@@ -233,9 +233,10 @@ def test_to_and_fro_is_as_before(history: list[Happening], rules: ProductConfig,
         return
     turned = data.draw(st.sampled_from(done.events))
     others = [event for event in done.events if event is not turned]
-    away, changed = recounted(done.lead, [*others, turned.but(machine=not turned.machine)], rules)
+    configs = {"lead-1": rules}
+    away, changed = recounted(done.lead, "lead-1", [*others, turned.but(machine=not turned.machine)], configs)
     known = {event.key: event for event in [*others, turned.but(machine=not turned.machine), *changed]}
-    back, _ = recounted(away, [*(e for k, e in known.items() if k != turned.key), turned], rules)
+    back, _ = recounted(away, "lead-1", [*(e for k, e in known.items() if k != turned.key), turned], configs)
     assert (back.score, back.capped) == (done.lead.score, done.lead.capped)
 
 

@@ -156,7 +156,7 @@ class LeadRoutes:
             Route("PUT", one, write, self.update, "Merge the given fields into a lead", {200: LeadView},
                   body=LeadFields, errors=(409, 412)),
             Route("POST", one + "/events", write, self.record, "Record an engagement event",
-                  {200: EventResult, 202: EventResult}, body=NewEvent, creates=True, errors=(409,)),
+                  {200: EventResult, 202: EventResult}, body=NewEvent, creates=True, errors=(409, 412)),
             Route("GET", "/organizations/{id}", read, self.organization, "An organization's leads",
                   {200: OrganizationView}, query=Paging),
             Route("POST", "/events/{id}/reclassify", write, self.reclassify, "Say whether an event was a machine's",
@@ -216,7 +216,9 @@ class LeadRoutes:
             }
             return Answer(200 if done.duplicate else 202, body)
 
-        return answer(await self._recorder.event(loaded.id, happening, record=call.remember(answer)))
+        return answer(
+            await self._recorder.event(loaded.id, happening, expected=call.if_match, record=call.remember(answer))
+        )
 
     async def organization(self, call: Call[None, Paging]) -> Answer:
         id, query, now = call.path["id"], call.query, self._recorder.clock()

@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from tracker.catalog import check_version
 from tracker.keys import Scope
 from tracker.model import Output
 from tracker.privacy import Privacy
@@ -42,7 +43,7 @@ class PrivacyRoutes:
             Route("GET", "/leads/{id}/export", Scope.LEADS_READ, self.export, "Everything held about the person",
                   {200: Held}),
             Route("DELETE", "/leads/{id}", Scope.LEADS_WRITE, self.erase, "Erase the person everywhere",
-                  {200: ReceiptView}),
+                  {200: ReceiptView}, errors=(409, 412)),
         ]  # fmt: skip
 
     async def export(self, call: Call[None, Any]) -> Answer:
@@ -51,6 +52,7 @@ class PrivacyRoutes:
 
     async def erase(self, call: Call[None, Any]) -> Answer:
         loaded = await self._recorder.load(call.path["id"])
+        check_version(call.if_match, loaded.version)
         receipt = await self._privacy.erase(loaded.person_id, by=call.principal.name)
         erasure = receipt.erasure.body()
         shown = {name: erasure[name] for name in ("persons", "leads", "counts", "by", "at", "done_at")}

@@ -98,9 +98,9 @@ class ProductRoutes:
             Route("PUT", "/products/{id}", write, self.put, "Make a new version and set it live", {200: ProductView},
                   body=ProductBody, query=PutQuery, errors=(412,), also=self.faults),
             Route("POST", "/products/{id}/rollout", write, self.rollout, "Give a version a share of the new leads",
-                  {200: ProductView}, body=Rollout, errors=(404, 409)),
+                  {200: ProductView}, body=Rollout, errors=(404, 409, 412)),
             Route("POST", "/products/{id}/rollback", write, self.rollback, "Return to an older version",
-                  {200: ProductView}, body=Rollback, optional=True, errors=(404, 409)),
+                  {200: ProductView}, body=Rollback, optional=True, errors=(404, 409, 412)),
             Route("GET", "/products/{id}/versions", read, self.versions, "Versions, newest first", {200: VersionList}),
         ]  # fmt: skip
 
@@ -122,12 +122,14 @@ class ProductRoutes:
 
     async def rollout(self, call: Call[Rollout, Any]) -> Answer:
         given, id = call.body, call.path["id"]
-        await self._catalog.rollout(id, given.version, given.percent, author=call.principal.name)
+        await self._catalog.rollout(
+            id, given.version, given.percent, author=call.principal.name, expected=call.if_match
+        )
         return await self._shown(id)
 
     async def rollback(self, call: Call[Rollback, Any]) -> Answer:
         id = call.path["id"]
-        await self._catalog.rollback(id, call.body.version, author=call.principal.name)
+        await self._catalog.rollback(id, call.body.version, author=call.principal.name, expected=call.if_match)
         return await self._shown(id)
 
     async def faults(self, path: Mapping[str, str], given: Any) -> Sequence[Fault]:
