@@ -293,7 +293,7 @@ class Lifecycle(RuleBasedStateMachine):
         assert survivor.absorbed.pop() is union.absorbed
         self.unions.remove(union)
         self.alive.append(union.absorbed)
-        if survivor.stage is union.lifted and union.before is not union.lifted:
+        if ORDER.index(union.before) < ORDER.index(survivor.stage) <= ORDER.index(union.lifted):
             survivor.trail.append((survivor.stage, union.before))
             survivor.stage = union.before
 
