@@ -86,12 +86,10 @@ class IngestRoutes:
 
     async def logins(self, call: Call[Any, Any]) -> Answer:
         if self._secret is not None:
-            check_signature(
-                call.request.headers.get("X-Leadline-Signature"), await call.request.read(), self._secret, self._clock()
-            )
+            check_signature(call.request.headers.get("X-Leadline-Signature"), call.raw, self._secret, self._clock())
         records = unwrap(call.body)
         now = self._now()
-        plain = is_plain(await call.request.read())
+        plain = is_plain(call.raw)
         reads = [read_login(record, now=now, plain=plain) for record in records]
         results = iter(await self._ingestion.record([read.login for read in reads if read.login]))
         outcomes = []

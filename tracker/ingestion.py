@@ -57,8 +57,8 @@ class Ingestion:
         opt_outs: OptOuts | None = None,
         join: Join | None = None,
     ):
-        """Args: after: called when something was kept, so that a sleeping worker looks for work. opt_outs: what
-        addresses refused before they were erased.
+        """Args: after: called when another room added something, so that a sleeping worker looks for it. opt_outs:
+        what addresses refused before they were erased.
         """
         self._reader, self._join = Reader(store, catalog, clock, opt_outs or OptOuts(store, ())), join
         self.store, self.clock = store, clock
@@ -76,7 +76,6 @@ class Ingestion:
         if self._pump is None or self._pump.done():
             self._pump = asyncio.create_task(self._work())
         results = await request.answer
-        self._after()
         return await self._joined(request, results) if request.kin else results
 
     async def _joined(self, request: "_Request", results: list[LoginResult]) -> list[LoginResult]:
@@ -118,6 +117,8 @@ class Ingestion:
             decisions = await self._decide(shares)
             units = [await whole(self.store, decision, self._reactors) for decision in decisions]
             outcomes = await self.store.commit_each(units)
+            if any(len(unit) > len(its.changes) for unit, its in zip(units, decisions, strict=True)):
+                self._after()
         except Exception:  # noqa: BLE001 - whoever it was, it is no reason to refuse the others
             return list(shares)
         alone = []
@@ -156,6 +157,7 @@ class Ingestion:
 
         try:
             self._done(share, await run(self.store, read, decide, reactors=self._reactors))
+            self._after()
         except Exception as error:  # noqa: BLE001 - it is told to those who wait for an answer
             share.fail(error)
 
