@@ -119,6 +119,13 @@ def merged(
             absorbed.person.but(merged_into=survivor.found.id, updated_at=at).body(),
         ),
     ]
+    # Who remembers the other leads as those of one of them has to see whose they are.
+    changes += [
+        Replace(Kind.LEADS, found.id, found.version, found.body)
+        for one, other in ((survivor, absorbed), (absorbed, survivor))
+        for product_id, (found, _) in one.leads.items()
+        if product_id not in other.leads
+    ]
     pairs, ended, lifted = [], [], []
     for product_id, (found, lead) in absorbed.leads.items():
         if product_id not in survivor.leads:

@@ -56,7 +56,7 @@ async def test_what_comes_later_goes_to_the_survivor(api: Api) -> None:
     await api.event(younger["id"], id="click", event_type="email_click", channel="email")
     assert await stories(api, older["id"]) == ["a0", "a1", "a2", "b0", "b1", "b9", "click"]
     again = await api.post("/events/logins", login(event_id="b0", crm_user_id="b", email="b@acme.example"))
-    assert again.body["duplicate"] == 1
+    assert again.body["results"] == [{"event_id": "b0", "status": "duplicate", "lead_id": older["id"]}]
 
 
 async def test_everything_names_the_survivor(api: Api) -> None:
@@ -176,6 +176,18 @@ async def test_an_address_that_the_crm_tells_late_joins_them_too(api: Api) -> No
     assert again.body["results"] == [{"event_id": "l3", "status": "accepted", "lead_id": lead["id"]}]
 
 
+async def test_a_login_that_joins_two_prospects_names_the_lead_that_is_left(api: Api) -> None:
+    """The address was one prospect's, the number an older one's: all three are one, told by the id that stays."""
+    first = (await api.post("/leads", {"product_id": "flowdesk", "phone": "+4915112345678"})).body
+    second = (await api.post("/leads", {"product_id": "flowdesk", "email": "ann@acme.example"})).body
+    await api.post("/events/logins", login(event_id="l1", crm_user_id="a"))
+    both = login(event_id="l2", crm_user_id="a", email="ann@acme.example", phone="+4915112345678")
+    counted = await api.post("/events/logins", both)
+    (left,) = (await api.get("/leads")).body["items"]
+    assert left["id"] in {first["id"], second["id"]}
+    assert counted.body["results"][0]["lead_id"] == left["id"]
+
+
 async def test_users_of_two_crms_with_one_address_are_a_persons_decision(api: Api) -> None:
     """Nobody is merged by guess: the pair stands in review once, however many logins tell of it."""
     first = {"crm_user_id": "a", "email": "ann@acme.example"}
@@ -237,6 +249,26 @@ async def test_a_merge_takes_the_newer_word_and_an_undo_gives_each_its_own(api: 
         assert await shown(younger) == ("CTO", None, "over")
     await log_in("a", "04", {"industry": "late", "trial_status": "longer"})
     assert await shown(older) == ("Dev", "art", "longer")
+
+
+@pytest.mark.parametrize("days", [{"a": 1, "b": 2}, {"a": 2, "b": 1}])
+async def test_the_newer_word_counts_after_a_merge_across_products(api: Api, days: dict[str, int]) -> None:
+    """Each has a lead of its own, which the merge leaves alone: their next logins tell of the one person."""
+    titles = {"a": "Dev", "b": "CTO"}
+    leads = {}
+    for user, product_id in (("a", "flowdesk"), ("b", "orbit")):
+        await api.product(product_id, engaged_threshold=1000)
+        at = f"2026-01-0{days[user]}T10:00:00Z"
+        told = {"crm_user_id": user, "product_id": product_id, "job_title": titles[user]}
+        counted = await api.post("/events/logins", login(event_id=user, occurred_at=at, **told))
+        leads[user] = (await api.get(f"/leads/{counted.body['results'][0]['lead_id']}")).body, told
+    await merge(api, leads["b"][0]["person_id"], leads["a"][0]["person_id"])
+    for number, user in enumerate(("a", "b", "a"), 3):
+        again = login(event_id=f"again{number}", occurred_at=f"2026-01-0{number}T10:00:00Z", **leads[user][1])
+        assert (await api.post("/events/logins", again)).body["accepted"] == 1
+        for lead, _ in leads.values():
+            shown = (await api.get(f"/leads/{lead['id']}")).body["demographics"]["job_title"]
+            assert shown == titles[user], (number, user)
 
 
 async def test_nothing_that_the_other_brought_stays_after_an_undo(api: Api) -> None:
