@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from tracker import consent_history
 from tracker.errors import Refused
 from tracker.events import Event
 from tracker.handoff import Handoff, HandoffStatus, led, outdone, revived
@@ -118,6 +119,7 @@ def merged(
             absorbed.found.version,
             absorbed.person.but(merged_into=survivor.found.id, updated_at=at).body(),
         ),
+        *consent_history.changed(survivor.found.id, survivor.found.version, person, survivor.person),
     ]
     # Who remembers the other leads as those of one of them has to see whose they are.
     changes += [
@@ -188,7 +190,7 @@ def undone(
     before = Person.read(orjson.loads(merge.before))
     taken = set(other.leads.values()) - {pair.absorbed for pair in merge.leads}
     since = {product: id for product, id in person.leads.items() if id not in taken and product not in before.leads}
-    back, alone = kept_since(before, person, merge.at), other
+    back, alone = kept_since(before, other, person), refused_since(other, before, person)
     if merge.told is not None:
         own = of_person(person, (Lead.read(leads[id].body) for id in person.leads.values() if id not in taken))
         others = of_person(other, (Lead.read(leads[id].body) for id in taken))
@@ -198,6 +200,8 @@ def undone(
     changes: list[Change] = [
         Replace(Kind.PERSONS, survivor.id, survivor.version, back.body()),
         Replace(Kind.PERSONS, absorbed.id, absorbed.version, alone.body()),
+        *consent_history.changed(survivor.id, survivor.version, back, person),
+        *consent_history.changed(absorbed.id, absorbed.version, alone, other),
     ]
     lowered = []
     for pair in merge.leads:
@@ -322,17 +326,37 @@ def stricter(one: Consent, other: Consent) -> Consent:
     return one if one.status != "unknown" else other
 
 
-def kept_since(before: Person, now: Person, since: Instant) -> Person:
-    """Return a person as before a merge, with what it consented to and refused since."""
-    person = before
+SINCE = ("email_consent", "whatsapp_consent", "whatsapp_id", "visitor", "whatsapp_seen_at", "whatsapp_lead")
+LISTED_SINCE = ("crm", "suppressions", "nurtured")
+"""What an undo leaves with the survivor, where neither of the two had it before. Fields that are told have times."""
+
+
+def kept_since(before: Person, other: Person, now: Person) -> Person:
+    """Return the survivor as before a merge, with what came since. Args: other: the absorbed person, as it was."""
+    values: dict[str, Any] = {}
+    for name in SINCE:
+        value = getattr(now, name)
+        if value not in (getattr(before, name), getattr(other, name)):
+            values[name] = value
+    for name in LISTED_SINCE:
+        had, others = getattr(before, name), getattr(other, name)
+        values[name] = (*had, *(value for value in getattr(now, name) if value not in (*had, *others)))
+    return before.but(**values)
+
+
+def refused_since(other: Person, before: Person, now: Person) -> Person:
+    """Return the absorbed person with what was refused since its merge: nobody knows any more which of the two it was.
+
+    Args: before, now: the survivor.
+    """
     for name in ("email_consent", "whatsapp_consent"):
         consent: Consent = getattr(now, name)
-        if (consent.at or "") >= since:
-            person = person.but(**{name: consent})
+        if consent.status == "denied" and consent != getattr(before, name):
+            other = other.but(**{name: consent})
     for suppression in now.suppressions:
-        if suppression.at >= since:
-            person = person.suppress(suppression)
-    return person
+        if suppression not in before.suppressions:
+            other = other.suppress(suppression)
+    return other
 
 
 def told_since(

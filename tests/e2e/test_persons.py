@@ -113,6 +113,36 @@ async def test_an_opt_out_survives_merge_and_undo(api: Api) -> None:
     assert (kept["email"]["status"], kept["whatsapp"]["status"]) == ("unknown", "denied")
 
 
+async def test_a_no_that_came_since_a_merge_is_both_persons(api: Api) -> None:
+    """However old it is said to be: after the undo neither is written to, and the story of each says so."""
+    older, younger = await two(api)
+    done = await merge(api, younger["person_id"], older["person_id"])
+    long_ago = "2026-01-01T00:00:00Z"
+    no = {"email": {"status": "denied", "at": long_ago}}
+    assert (await api.put(f"/persons/{older['person_id']}/consent", no)).status == 200
+    told = login(event_id="b9", crm_user_id="b", whatsapp_opt_in=False, occurred_at=long_ago)
+    assert (await api.post("/events/logins", told)).body["accepted"] == 1
+    await api.event(older["id"], "unsubscribe", channel="email", timestamp=long_ago)
+    assert (await api.post(f"/persons/merges/{done['merge_id']}/undo")).status == 200
+    for lead in (older, younger):
+        kept = (await api.get(f"/persons/{lead['person_id']}/consent")).body
+        assert (kept["email"]["status"], kept["whatsapp"]["status"]) == ("denied", "denied")
+        assert [one["reason"] for one in kept["suppressed"]] == ["unsubscribe"]
+        items = (await api.get(f"/leads/{lead['id']}/timeline")).body["items"]
+        story = {item["channel"]: item["status"] for item in items if item["kind"] == "consent"}
+        assert story == {"email": "denied", "whatsapp": "denied"}
+
+
+async def test_the_story_tells_what_a_merge_did_to_consents(api: Api) -> None:
+    """What the absorbed person refused is the survivor's from the merge to its undo."""
+    older, younger = await two(api)
+    await api.put(f"/persons/{younger['person_id']}/consent", {"email": {"status": "denied"}})
+    done = await merge(api, younger["person_id"], older["person_id"])
+    await api.post(f"/persons/merges/{done['merge_id']}/undo")
+    items = (await api.get(f"/leads/{older['id']}/timeline")).body["items"]
+    assert [item["status"] for item in items if item["kind"] == "consent"] == ["denied", "unknown"]
+
+
 async def test_what_cannot_be_merged(api: Api) -> None:
     """With itself, with nobody, twice."""
     older, younger = await two(api)

@@ -11,7 +11,7 @@ from tests.tracker.test_logins import PRODUCTS, is_told, newest_of, sent_as, tel
 from tracker.events import Channel
 from tracker.lead import Lead
 from tracker.logins import KnownLead, KnownPerson
-from tracker.merging import Merged, Side, joined, merged, parted, stricter, undone
+from tracker.merging import Merged, Side, joined, kept_since, merged, parted, refused_since, stricter, undone
 from tracker.person import Consent, CrmIdentity, Person, Suppression
 from tracker.search_words import reworded
 from tracker.store.port import Delete, Document, Insert, Replace
@@ -60,6 +60,20 @@ def test_suppressions_add_up() -> None:
     both = joined(person(), person(suppressions=(stopped,)), "x", at=AT)
     assert both.suppressions == (stopped,)
     assert joined(both, person(suppressions=(stopped,)), "y", at=AT).suppressions == (stopped,)
+
+
+def test_what_came_since_stays_with_the_survivor() -> None:
+    """Sends that a cap counts, when and about what the person wrote, another CRM's id; what the other had goes."""
+    hubspot, theirs = CrmIdentity(source="hubspot", user_id="h1"), CrmIdentity(source="crm", user_id="u2")
+    before = person(crm=CRM, nurtured=(AT,), whatsapp_seen_at=AT)
+    other = person(crm=(theirs,), nurtured=(later(NOON, hours=1),), visitor="v2", whatsapp_seen_at=later(NOON, hours=1))
+    both = joined(before, other, "other", at=AT)
+    assert kept_since(before, other, both) == before
+    since = {"whatsapp_seen_at": later(NOON, hours=3), "whatsapp_id": "wa", "whatsapp_lead": "l1"}
+    now = both.but(**since, crm=(*both.crm, hubspot), nurtured=(*both.nurtured, later(NOON, hours=2)))
+    after = before.but(**since, crm=(*CRM, hubspot), nurtured=(AT, later(NOON, hours=2)))
+    assert kept_since(before, other, now) == after
+    assert refused_since(other, before, now) == other
 
 
 def test_of_each_field_the_newer_word_wins() -> None:
