@@ -72,6 +72,20 @@ async def test_a_dead_letter_may_hold_several_logins(api: Api) -> None:
         assert (await api.get(f"/review/{id}")).body["status"] == "open"
 
 
+async def test_a_correction_that_is_refused_leaves_the_item_free(api: Api) -> None:
+    """The address turns out to be somebody else's: the item tells that, and may be corrected again or discarded at once."""
+    await api.post("/events/logins", login(event_id="l1", crm_user_id="u1", email="ann@acme.example"))
+    bad = login(event_id="l2", crm_user_id="u2", email="nonsense")
+    (counted,) = (await api.post("/events/logins", bad)).body["results"]
+    path = f"/review/{counted['review_id']}"
+    for _ in range(2):
+        refused = await api.post(f"{path}/replay", {"input": {**bad, "email": "ann@acme.example"}})
+        assert refused.status == 409
+    item = (await api.get(path)).body
+    assert (item["status"], item["attempts"], item["last_error"]) == ("open", 2, refused.body["detail"])
+    assert (await api.post(f"{path}/discard", {"reason": "a shared mailbox"})).status == 200
+
+
 async def test_a_discarded_item_is_done_with(api: Api) -> None:
     """With a reason, once; afterwards it cannot be replayed."""
     id = await quarantined(api, occurred_at="x")
