@@ -73,7 +73,7 @@ async def test_a_dead_letter_may_hold_several_logins(api: Api) -> None:
 
 
 async def test_a_correction_that_is_refused_leaves_the_item_free(api: Api) -> None:
-    """The address turns out to be somebody else's: the item tells that, and may be corrected again or discarded at once."""
+    """The address turns out to be somebody else's: the item tells that, and may be discarded at once."""
     await api.post("/events/logins", login(event_id="l1", crm_user_id="u1", email="ann@acme.example"))
     bad = login(event_id="l2", crm_user_id="u2", email="nonsense")
     (counted,) = (await api.post("/events/logins", bad)).body["results"]
