@@ -81,9 +81,21 @@ class Merges:
         return done
 
     async def join(self, one: str, other: str) -> dict[str, str]:
-        """Merge two persons who share an address, and return which lead each absorbed lead is by now."""
+        """Merge two persons who share an address, and return which lead each absorbed lead is by now.
+
+        Two whom somebody took apart stay apart: a person knows better than an address.
+        """
+        if await self._were_parted(one, other):
+            return {}
         done = await self.merge(one, other, by="leadline")
         return {pair.absorbed: pair.survivor for pair in done.merge.leads}
+
+    async def _were_parted(self, one: str, other: str) -> bool:
+        for survivor, absorbed in ((one, other), (other, one)):
+            async for merge in everything(self._store, MERGES_BY_SURVIVOR, survivor):
+                if merge.body["undone_at"] and merge.body["absorbed"] == absorbed:
+                    return True
+        return False
 
     async def _config(self, lead: Lead) -> ProductConfig:
         config = await self._recorder.catalog.version(lead.product_id, lead.config_number)

@@ -206,6 +206,38 @@ async def test_an_address_that_the_crm_tells_late_joins_them_too(api: Api) -> No
     assert again.body["results"] == [{"event_id": "l3", "status": "accepted", "lead_id": lead["id"]}]
 
 
+async def test_who_types_the_address_of_somebody_else_does_not_get_it(api: Api) -> None:
+    """Their mail would go to somebody who may have refused it. The pair stands in review; merged, they are one."""
+    await api.post("/events/logins", login(crm_user_id="a", email="ann@acme.example"))
+    (known,) = (await api.get("/leads")).body["items"]
+    for message in ("I'd like a demo", "Ann Older", "ann@acme.example"):
+        body = {"sender": "ann", "message": message, "metadata": {"product_id": "flowdesk"}}
+        assert (await api.post("/webhooks/rest/webhook", body)).status == 200
+    (chat,) = [lead for lead in (await api.get("/leads")).body["items"] if lead["id"] != known["id"]]
+    assert (chat["contact_info"]["email"], chat["demographics"]["name"]) == (None, "Ann Older")
+    (item,) = (await api.get("/review?kind=identity")).body["items"]
+    assert item["input"] == {"persons": [chat["person_id"], known["person_id"]], "key": "email"}
+    await merge(api, chat["person_id"], known["person_id"])
+    (one,) = (await api.get("/leads")).body["items"]
+    assert (one["id"], one["contact_info"]["email"]) == (known["id"], "ann@acme.example")
+
+
+async def test_whom_somebody_took_apart_no_login_joins_again(api: Api) -> None:
+    """The address made them one by itself, a person took that back: the next login with it leaves them two."""
+    lead = await chatted(api, "ann@acme.example")
+    told = {"crm_user_id": "a", "email": "ann@acme.example"}
+    logins = [login(event_id="l0", crm_user_id="a"), login(event_id="l1", **told), login(event_id="l2", **told)]
+    for one in logins[:2]:
+        counted = (await api.post("/events/logins", one)).body["results"][0]
+    assert counted["lead_id"] == lead["id"]
+    noted = next(item for item in (await api.get("/audit")).body["items"] if item["action"] == "person.merge")
+    assert (await api.post(f"/persons/merges/{noted['detail']}/undo")).status == 200
+    counted = (await api.post("/events/logins", logins[2])).body["results"][0]
+    assert counted["lead_id"] != lead["id"]
+    now = {one["id"]: one["engagement_score"] for one in (await api.get("/leads")).body["items"]}
+    assert now == {lead["id"]: lead["engagement_score"], counted["lead_id"]: 15}
+
+
 async def test_a_login_that_joins_two_prospects_names_the_lead_that_is_left(api: Api) -> None:
     """The address was one prospect's, the number an older one's: all three are one, told by the id that stays."""
     first = (await api.post("/leads", {"product_id": "flowdesk", "phone": "+4915112345678"})).body
