@@ -179,6 +179,24 @@ def deserved(
     return reached
 
 
+def by_score(lead: Lead, person: Person, config: ProductConfig) -> Stage:
+    """Return the furthest stage whose threshold a lead's score has reached, as if it stood at the beginning.
+
+    Where n8n or a condition of the product decides, the score does not.
+    """
+    levels = {Stage.ENGAGED: config.engaged_threshold, Stage.QUALIFIED: config.scoring_rules.qualification_threshold}
+    if config.stage_policy == "n8n":
+        return Stage.USER
+    reached = [
+        stage
+        for stage, threshold in levels.items()
+        if lead.score >= thousandths(threshold)
+        and (config.progression is None or config.progression.condition(stage) is None)
+        and (stage is not Stage.QUALIFIED or not missing(lead, person, config))
+    ]
+    return reached[-1] if reached else Stage.USER
+
+
 def _progressed(
     before: Lead, lead: Lead, person: Person, event: Event, by_score: Stage, progression: Progression
 ) -> Stage:

@@ -59,15 +59,14 @@ class Merges:
         def decide(known: "_ToMerge") -> Decision[Done]:
             survivor, absorbed, configs, ledgers, handoffs = known
             now = self._recorder.clock()
-            rules = {p: config.scoring_rules for p, config in configs.items()}
             made = merged(
-                survivor, absorbed, id, rules=rules, ledgers=ledgers, handoffs=handoffs, by=by, at=instant(now)
+                survivor, absorbed, id, configs=configs, ledgers=ledgers, handoffs=handoffs, by=by, at=instant(now)
             )
             subject = f"{absorbed.found.id} into {survivor.found.id}"
             facts = [
                 Facts(lead_id=lead_id, lead=lead, person=made.person, config=configs[lead.product_id], now=now,
-                      stage_changes=changes)
-                for lead_id, lead, changes in made.lifted if changes
+                      stage_changes=changes, lead_before=before, person_before=survivor.person, cause=id)
+                for lead_id, before, lead, changes in made.joint
             ] + [
                 Facts(lead_id=lead_id, lead=lead, person=made.person, config=configs[lead.product_id], now=now,
                       ended="the lead was merged with another")

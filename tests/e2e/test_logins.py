@@ -73,6 +73,12 @@ async def test_one_bad_record_never_costs_the_others(api: Api) -> None:
     assert len(await api.everything("/leads")) == 2
 
 
+async def test_what_is_no_record_at_all_is_told_in_words_of_json(api: Api) -> None:
+    """Whoever reads the review item need not know what the server is written in."""
+    results = (await api.post("/events/logins", [None, 5, "x", []])).body["results"]
+    assert {result["reason"] for result in results} == {"Input should be an object"}
+
+
 async def test_what_is_quarantined_lands_in_review_as_it_came(api: Api) -> None:
     """A person sees the very record that the source sent, why it is no login, and that nobody has looked at it yet."""
     sent: list[Any] = [

@@ -59,6 +59,17 @@ async def test_what_comes_later_goes_to_the_survivor(api: Api) -> None:
     assert again.body["results"] == [{"event_id": "b0", "status": "duplicate", "lead_id": older["id"]}]
 
 
+async def test_both_addresses_of_a_merged_person_are_in_use(api: Api) -> None:
+    """Only one of them shows, yet no third user of the CRM takes the other: that stands in review."""
+    older, younger = await two(api)
+    await merge(api, younger["person_id"], older["person_id"])
+    for number, email in enumerate(("a@acme.example", "b@acme.example")):
+        third = login(event_id=f"c{number}", crm_user_id="c", email=email)
+        (result,) = (await api.post("/events/logins", third)).body["results"]
+        assert (await api.get(f"/leads/{result['lead_id']}")).body["contact_info"]["email"] is None
+    assert len((await api.get("/review?kind=identity")).body["items"]) == 2
+
+
 async def test_everything_names_the_survivor(api: Api) -> None:
     """The audit trail has the moves of both; other products' leads, the lists and the exports name who is left."""
     older, younger = await two(api)
@@ -362,6 +373,30 @@ async def test_a_stage_that_a_merge_gave_goes_with_it(api: Api) -> None:
     assert (await api.post(f"/persons/merges/{done['merge_id']}/undo")).status == 200
     assert (await api.get(f"/leads/{older['id']}")).body["stage"] == "User"
     assert (await api.get(f"/leads/{younger['id']}")).body["stage"] == "Qualified_Lead"
+
+
+async def test_two_whose_points_together_reach_a_threshold_are_lifted_by_the_merge(api: Api) -> None:
+    """With its handoff, as any event would; the undo lowers, and the counts are as they were."""
+    older, younger = await two(api)
+    rules = {"login_points": 5, "qualification_threshold": 25}
+    await api.product("orbit", engaged_threshold=15, scoring_rules=rules)
+    leads = []
+    for user, count in (("a", 3), ("b", 2)):
+        for number in range(count):
+            one = login(event_id=f"o{user}{number}", crm_user_id=user, product_id="orbit")
+            counted = (await api.post("/events/logins", one)).body["results"][0]
+        leads.append(counted["lead_id"])
+    path, funnel = f"/leads/{leads[0]}", "/analytics/funnel?product_id=orbit"
+    counted_before = (await api.get(funnel)).body
+    done = await merge(api, younger["person_id"], older["person_id"])
+    assert (await api.get(path)).body["stage"] == "Qualified_Lead"
+    last = (await api.get(f"{path}/audit")).body["items"][-1]
+    assert (last["to"], last["reason"]) == ("Qualified_Lead", "merged with another lead: together their score is 25")
+    assert len((await api.get("/handoffs")).body["items"]) == 1
+    assert (await api.post(f"/persons/merges/{done['merge_id']}/undo")).status == 200
+    stages = [(await api.get(f"/leads/{id}")).body["stage"] for id in leads]
+    assert stages == ["Engaged_Lead", "User"]
+    assert (await api.get(funnel)).body == counted_before
 
 
 async def clicked(api: Api, email: str, *ids: str) -> dict[str, Any]:

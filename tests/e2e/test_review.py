@@ -203,3 +203,16 @@ async def test_a_threshold_that_nobody_answers_waits_for_a_person(api: Api, monk
     await api.post(f"/leads/{result['lead_id']}/stage", {"stage": "Engaged_Lead"})
     done = await api.post(f"/review/{item['id']}/replay")
     assert (done.status, done.body["status"]) == (200, "replayed")
+
+
+async def test_a_threshold_that_a_merge_reaches_is_told_as_any_other(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where n8n decides on the stage, it would never hear of it: the next event starts above the threshold."""
+    await api.product(stage_policy="n8n", engaged_threshold=10)
+    for user in ("a", "b"):
+        await api.post("/events/logins", login(event_id=user, crm_user_id=user))
+    one, other = (lead["person_id"] for lead in (await api.get("/leads")).body["items"])
+    assert (await api.post(f"/persons/{other}/merge", {"into": one})).status == 200
+    monkeypatch.setattr(api.server.recorder, "clock", lambda: now() + timedelta(minutes=15))
+    assert await api.server.thresholds.tick() == 1
+    (item,) = (await api.get("/review?kind=threshold")).body["items"]
+    assert item["input"]["event"]["data"]["engagement_score"] == 10

@@ -13,6 +13,7 @@ from tracker.lead import Lead
 from tracker.logins import KnownLead, KnownPerson
 from tracker.merging import Merged, Side, joined, kept_since, merged, parted, refused_since, stricter, undone
 from tracker.person import Consent, CrmIdentity, Person, Suppression
+from tracker.product import ProductConfig
 from tracker.search_words import reworded
 from tracker.store.port import Delete, Document, Insert, Replace
 from tracker.store.schema import Kind
@@ -93,6 +94,7 @@ def test_of_each_field_the_newer_word_wins() -> None:
 # what logins tell, before and after
 
 MERGED_AT = later(NOON, hours=12)
+CONFIGS = {product: ProductConfig(product_id=product, name=product) for product in PRODUCTS}
 
 
 def side(known: KnownPerson, who: str) -> Side:
@@ -108,7 +110,7 @@ def side(known: KnownPerson, who: str) -> Side:
 
 def put_together(survivor: Side, absorbed: Side) -> tuple[Merged, dict[str, Document]]:
     """Merge, and return the leads as they are stored then, by id."""
-    made = merged(survivor, absorbed, "m", rules={}, ledgers={}, handoffs={}, by="tests", at=MERGED_AT)
+    made = merged(survivor, absorbed, "m", configs=CONFIGS, ledgers={}, handoffs={}, by="tests", at=MERGED_AT)
     written = {c.id: c for c in made.changes if isinstance(c, Replace) and c.kind is Kind.LEADS}
     leads = {found.id: found for its in (survivor, absorbed) for found, _ in its.leads.values()}
     return made, {
