@@ -61,6 +61,22 @@ async def test_the_same_person_and_product_have_one_lead(api: Api, known_by: dic
     assert other.body["id"] != lead["id"]
 
 
+async def test_who_is_recognised_by_one_key_is_known_by_the_others_from_then_on(api: Api) -> None:
+    """As if all had been told at first: the next login of that CRM user, and a form with that number, find the lead."""
+    lead = await api.lead(email="dana@example.com")
+    more = {"crm_user_id": "u1", "email": "dana@example.com", "phone": "+4915112345678"}
+    again = await api.post("/leads", {"product_id": "flowdesk", **more})
+    assert (again.status, again.body["id"], again.body["crm_user_id"]) == (200, lead["id"], "u1")
+    assert again.body["contact_info"]["phone"] == "+4915112345678"
+    assert again.body == (await api.get(f"/leads/{lead['id']}")).body
+    counted = (await api.post("/events/logins", login(crm_user_id="u1"))).body["results"][0]
+    by_phone = await api.post(
+        "/leads", {"product_id": "flowdesk", "phone": "+4915112345678", "email": "new@example.com"}
+    )
+    assert counted["lead_id"] == by_phone.body["id"] == lead["id"]
+    assert by_phone.body["contact_info"]["email"] == "dana@example.com"
+
+
 async def test_a_login_finds_the_lead_that_was_created_by_hand(api: Api) -> None:
     """A lead from a form and the login of the same address are one."""
     lead = await api.lead(email="dana@example.com")
