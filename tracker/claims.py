@@ -65,7 +65,9 @@ def claimed(
 
 
 def has_left(owner: Person, key: Key) -> bool:
-    """Whether the owner of an address has another one by now."""
+    """Whether the owner of an address has another one by now. Who is two persons in one may well have both."""
+    if owner.absorbed:
+        return False
     now = {"email": owner.email, "phone": owner.phone}.get(key.kind)
     return now is not None and now != key.value
 

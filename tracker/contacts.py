@@ -145,12 +145,15 @@ class Contacts:
             taken = [key for key, _ in claims.taken]
             foreign = frozenset(key for key, owner in owners.items() if owner != id and key not in taken)
             besides = [*claims.changes, *await self._notes(id, owners, claims)]
-            config = await self._catalog.entering(wanted.product_id, matched.person_id or person_id) or live
             refused = tuple(await self._recorder.opt_outs.of(matched.new_keys))
             person = documents[matched.person_id] if matched.person_id else None
             existing = person.body["leads"].get(wanted.product_id) if person else None
             (lead,) = await self._store.get(Kind.LEADS, existing) if existing else [None]
-            return _KnownPerson(person, lead, matched.new_keys, config, foreign, refused, claims.taken, besides)
+            if lead is not None:
+                config = await self._catalog.version(wanted.product_id, lead.body["config_number"])
+            else:
+                config = await self._catalog.entering(wanted.product_id, id)
+            return _KnownPerson(person, lead, matched.new_keys, config or live, foreign, refused, claims.taken, besides)
 
         def decide(known: _KnownPerson) -> Decision[Created]:
             return decide_creation(wanted, known, lead_id=lead_id, person_id=person_id, now=self._clock())
@@ -194,8 +197,7 @@ def decide_creation(
     wanted: NewLead, known: _KnownPerson, *, lead_id: str, person_id: str, now: datetime
 ) -> Decision[Created]:
     if known.lead is not None and known.person is not None:
-        lead, person = Lead.read(known.lead.body), Person.read(known.person.body)
-        return Decision(Created(known.lead.id, known.lead.version, lead, person, False))
+        return _recognised(wanted, known, known.lead, known.person, now=now)
     at = instant(now)
     stored = Person.read(known.person.body) if known.person else Person(created_at=at, updated_at=at)
     if known.person is not None:
@@ -203,8 +205,7 @@ def decide_creation(
     person = _merged(stored, wanted, at=now, foreign=known.foreign).with_lead(wanted.product_id, lead_id)
     person = inheriting(refusing(person, known.refused), known.taken)
     if wanted.crm_user_id and not any(i.source == wanted.source for i in person.crm):
-        identity = CrmIdentity(source=wanted.source, user_id=wanted.crm_user_id)
-        person = person.but(crm=(*person.crm, identity))
+        person = _in_crm(person, wanted.source, wanted.crm_user_id)
     lead = Lead(
         person_id=person_id,
         product_id=wanted.product_id,
@@ -223,6 +224,41 @@ def decide_creation(
     changes += known.besides
     facts = Facts(lead_id=lead_id, lead=lead, person=person, config=known.config.config, now=now, created=True)
     return Decision(Created(lead_id, 1, lead, person, True), changes, [facts])
+
+
+def _recognised(
+    wanted: NewLead, known: _KnownPerson, found: Document, owner: Document, *, now: datetime
+) -> Decision[Created]:
+    """Return the lead that is there. By what its person was not known until now, it is known from now on."""
+    lead, stored, at = Lead.read(found.body), Person.read(owner.body), instant(now)
+    keys = [key for key in known.new_keys if key.kind == "crm" or getattr(stored, key.kind) is None]
+    if not keys:
+        return Decision(Created(found.id, found.version, lead, stored, False))
+    values = {key.kind: key.value for key in keys if key.kind != "crm"}
+    person = stored.updated({**values, "told": {**stored.told, **dict.fromkeys(values, at)}}, at=at)
+    after = lead.but(updated_at=at)
+    if wanted.crm_user_id and any(key.kind == "crm" for key in keys):
+        person = _in_crm(person, wanted.source, wanted.crm_user_id)
+        after = after.but(crm_user_id=lead.crm_user_id or wanted.crm_user_id)
+    person = refusing(person, known.refused)
+    changes: list[Change] = [Replace(Kind.LEADS, found.id, found.version, after.body())]
+    changes += [Insert(Kind.PERSON_KEYS, key.id, {"person_id": owner.id}) for key in keys]
+    changes += person_changes(owner.id, owner.version, person, stored)
+    facts = Facts(
+        lead_id=found.id,
+        lead=after,
+        person=person,
+        config=known.config.config,
+        now=now,
+        lead_before=lead,
+        person_before=stored,
+        cause=f"{found.id}:{found.version}",
+    )
+    return Decision(Created(found.id, found.version + 1, after, person, False), changes, [facts])
+
+
+def _in_crm(person: Person, source: str, user_id: str) -> Person:
+    return person.but(crm=(*person.crm, CrmIdentity(source=source, user_id=user_id)))
 
 
 def _strangers(wanted: NewLead, documents: dict[str, Document]) -> frozenset[str]:

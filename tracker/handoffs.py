@@ -68,7 +68,7 @@ class Handoffs:
         facts = Facts(
             way=self._replies.way(loaded.lead, loaded.person, now=now),
             lead=loaded.view(now),
-            score=await explained_score(self._store, loaded.id, loaded.lead, config, now=instant(now)),
+            score=await explained_score(self._store, loaded, now=instant(now)),
             events=[Event.read(d.body) async for d in of_lead(self._store, EVENTS_BY_LEAD, loaded.ids)],
             transcript=[line(spoken) for spoken in await self._spoken(loaded.id)],
             moves=await self._moves(held.handoff),

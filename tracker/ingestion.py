@@ -88,9 +88,11 @@ class Ingestion:
         moved: dict[str, str] = {}
         for one, other in dict.fromkeys(request.kin):
             try:
-                moved |= await self._join(one, other)
+                joined = await self._join(one, other)
             except LeadlineError:
                 log.warning("two persons who share an address were not merged", persons=(one, other))
+                continue
+            moved = {old: joined.get(lead, lead) for old, lead in moved.items()} | dict(joined)
         return [replace(r, lead_id=moved[r.lead_id]) if r.lead_id in moved else r for r in results]
 
     async def _work(self) -> None:

@@ -65,9 +65,11 @@ class Reader:
     async def _known(self, logins: Sequence[Login], who: _Who, read: _Read, at: Instant) -> Known:
         person = _person(who, read, at)
         products = dict.fromkeys(login.product_id for login in logins)
+        seen = {id: str(read.events[id].body["lead_id"]) for login in logins if (id := login.key) in read.events}
+        now = {absorbed: lead.id for lead in person.leads.values() for absorbed in lead.lead.absorbed}
         return Known(
             person,
-            seen={id: read.events[id].body["lead_id"] for login in logins if (id := login.key) in read.events},
+            seen={id: now.get(its, its) for id, its in seen.items()},
             owners=who.owners,
             new_keys=who.match.new_keys,
             configs={product_id: await self._config(product_id, person) for product_id in products},

@@ -16,7 +16,7 @@ from tracker.product import ProductConfig
 from tracker.product_parts import Progression
 from tracker.qualification import answers_something, missing
 from tracker.review import ReviewKind
-from tracker.scoring import FAILED, Scored, is_plain, limited, summed, tallied, worth
+from tracker.scoring import FAILED, RULES, Scored, is_plain, limited, summed, tallied, worth
 from tracker.stages import ORDER, Stage, path
 from tracker.store.port import Change, Insert
 from tracker.store.schema import Kind
@@ -47,6 +47,7 @@ def fold(
     """
     rules, plain = config.scoring_rules, is_plain(config.scoring_rules)
     total, stage, login_days, last_login = lead.score, lead.stage, lead.login_days, lead.last_login_at
+    so_far = lead
     events, changes = [], []
     for happening in happenings:
         kind, timestamp = happening.event_type, happening.timestamp
@@ -63,10 +64,10 @@ def fold(
             last_login = max(last_login or timestamp, timestamp)
         else:
             lead = _said(lead, happening)
-        now_lead = lead
+        before, so_far = so_far, lead
         if config.progression is not None:
-            now_lead = lead.but(score=total, stage=stage, login_days=login_days, last_login_at=last_login)
-        reached = deserved(now_lead, (stage, total), event, config, person)
+            so_far = lead.but(score=total, stage=stage, login_days=login_days, last_login_at=last_login)
+        reached = deserved(before, so_far, (stage, total), event, config, person)
         if reached is not stage and (moved := steps(lead_id, stage, reached, total, event, config, at=at)):
             stage = moved[-1].to
             lead, moved = qualified(*dated(lead.but(stage=stage), moved), event.key)
@@ -162,27 +163,52 @@ def sighted(lead: Lead, events: Iterable[Event]) -> Lead:
 
 
 def deserved(
-    lead: Lead, now_at: tuple[Stage, int], event: Event, config: ProductConfig, person: Person | None
+    before: Lead, lead: Lead, now_at: tuple[Stage, int], event: Event, config: ProductConfig, person: Person | None
 ) -> Stage:
     """Return the furthest stage that the lead has come to with `event`.
 
-    Args: lead: with the event, where the product has conditions of its own. now_at: its stage and score.
+    Args: before, lead: without and with the event, where the product has conditions of its own. now_at: its stage and
+        score.
     """
     stage, total = now_at
     reached = earned(stage, total, event, config)
     if config.progression is not None and not event.machine and config.stage_policy == "automatic":
-        reached = _progressed(lead, person or _NOBODY, event, reached, config.progression)
+        reached = _progressed(before, lead, person or _NOBODY, event, reached, config.progression)
     if reached is Stage.QUALIFIED and missing(lead, person, config):
         return max(Stage.ENGAGED, stage, key=ORDER.index)
     return reached
 
 
-def _progressed(lead: Lead, person: Person, event: Event, by_score: Stage, progression: Progression) -> Stage:
+def by_score(lead: Lead, person: Person, config: ProductConfig) -> Stage:
+    """Return the furthest stage whose threshold a lead's score has reached, as if it stood at the beginning.
+
+    Where n8n or a condition of the product decides, the score does not.
+    """
+    levels = {Stage.ENGAGED: config.engaged_threshold, Stage.QUALIFIED: config.scoring_rules.qualification_threshold}
+    if config.stage_policy == "n8n":
+        return Stage.USER
+    reached = [
+        stage
+        for stage, threshold in levels.items()
+        if lead.score >= thousandths(threshold)
+        and (config.progression is None or config.progression.condition(stage) is None)
+        and (stage is not Stage.QUALIFIED or not missing(lead, person, config))
+    ]
+    return reached[-1] if reached else Stage.USER
+
+
+def _progressed(
+    before: Lead, lead: Lead, person: Person, event: Event, by_score: Stage, progression: Progression
+) -> Stage:
     if by_score is Stage.CUSTOMER:
         return by_score
     now = moment(event.received_at)
-    for stage, condition in ((Stage.QUALIFIED, progression.qualified), (Stage.ENGAGED, progression.engaged)):
-        held = by_score is stage if condition is None else holds(condition, lead, person, now=now)
+    scores = event.event_type in RULES
+    for stage in (Stage.QUALIFIED, Stage.ENGAGED):
+        if (condition := progression.condition(stage)) is None:
+            held = by_score is stage
+        else:  # where nothing scores, what held before lifts nobody: the stage may have been reverted
+            held = holds(condition, lead, person, now=now) and (scores or not holds(condition, before, person, now=now))
         if held:
             return max(stage, lead.stage, key=ORDER.index)
     return lead.stage
@@ -227,10 +253,7 @@ def earned(stage: Stage, total: int, event: Event, config: ProductConfig) -> Sta
 def _reason(to: Stage, total: int, event: Event, config: ProductConfig) -> str:
     if event.event_type is EventType.CONVERSION:
         return "a conversion goal was reached"
-    condition = config.progression and {
-        Stage.ENGAGED: config.progression.engaged,
-        Stage.QUALIFIED: config.progression.qualified,
-    }.get(to)
+    condition = config.progression and config.progression.condition(to)
     if condition:
         return f"the product's condition holds: {told(condition)}"
     threshold = config.scoring_rules.qualification_threshold if to is Stage.QUALIFIED else config.engaged_threshold

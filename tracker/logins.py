@@ -1,6 +1,6 @@
 """Product logins: the input, and what one person's logins do to the person and its leads."""
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Annotated, Any, Literal
@@ -205,8 +205,7 @@ def decide_logins(logins: Sequence[Login], known: Known, *, now: datetime) -> De
     changes: list[Change] = [Insert(Kind.PERSON_KEYS, key.id, {"person_id": before.id}) for key in known.new_keys]
     changes += person_changes(before.id, before.version, person, before.person)
     changes += known.besides
-    if len(person.crm) > 1:
-        changes += _guards(before, person, fresh)
+    changes += _guards(before, person, fresh)
     after, facts = dict(leads), []
     for product_id, its in fresh.items():
         config = known.configs[product_id]
@@ -240,17 +239,17 @@ _instant = lru_cache(maxsize=1)(instant)
 """The people of a group share one now."""
 
 
-def _guards(known: KnownPerson, person: Person, products: Container[str]) -> list[Change]:
-    """Demand that the person and its other leads are as they were read.
+def _guards(known: KnownPerson, person: Person, fresh: Mapping[str, Sequence[_Fresh]]) -> list[Change]:
+    """Demand that what is not written is as it was read: somebody may have told of the person meanwhile.
 
-    Two CRMs may tell of a person at the same time, each of another product: the one whose word is newer has to see it.
+    A word that lies on another lead may be newer than what is taken now, and what seems to be no news may be some.
+    With one lead alone nobody tells anything without writing it, but for consents.
     """
-    guards: list[Change] = [
-        Expect(Kind.LEADS, its.id, its.version) for product, its in known.leads.items() if product not in products
-    ]
-    if person is known.person:
-        guards.append(Expect(Kind.PERSONS, known.id, known.version))
-    return guards
+    if person is not known.person:
+        return [Expect(Kind.LEADS, its.id, its.version) for product, its in known.leads.items() if product not in fresh]
+    if len(person.leads) > 1 or any(login.whatsapp_opt_in is not None for its in fresh.values() for login, *_ in its):
+        return [Expect(Kind.PERSONS, known.id, known.version)]
+    return []
 
 
 def _count(

@@ -59,15 +59,14 @@ class Merges:
         def decide(known: "_ToMerge") -> Decision[Done]:
             survivor, absorbed, configs, ledgers, handoffs = known
             now = self._recorder.clock()
-            rules = {p: config.scoring_rules for p, config in configs.items()}
             made = merged(
-                survivor, absorbed, id, rules=rules, ledgers=ledgers, handoffs=handoffs, by=by, at=instant(now)
+                survivor, absorbed, id, configs=configs, ledgers=ledgers, handoffs=handoffs, by=by, at=instant(now)
             )
             subject = f"{absorbed.found.id} into {survivor.found.id}"
             facts = [
                 Facts(lead_id=lead_id, lead=lead, person=made.person, config=configs[lead.product_id], now=now,
-                      stage_changes=changes)
-                for lead_id, lead, changes in made.lifted if changes
+                      stage_changes=changes, lead_before=before, person_before=survivor.person, cause=id)
+                for lead_id, before, lead, changes in made.joint
             ] + [
                 Facts(lead_id=lead_id, lead=lead, person=made.person, config=configs[lead.product_id], now=now,
                       ended="the lead was merged with another")
@@ -81,9 +80,21 @@ class Merges:
         return done
 
     async def join(self, one: str, other: str) -> dict[str, str]:
-        """Merge two persons who share an address, and return which lead each absorbed lead is by now."""
+        """Merge two persons who share an address, and return which lead each absorbed lead is by now.
+
+        Two whom somebody took apart stay apart: a person knows better than an address.
+        """
+        if await self._were_parted(one, other):
+            return {}
         done = await self.merge(one, other, by="leadline")
         return {pair.absorbed: pair.survivor for pair in done.merge.leads}
+
+    async def _were_parted(self, one: str, other: str) -> bool:
+        for survivor, absorbed in ((one, other), (other, one)):
+            async for merge in everything(self._store, MERGES_BY_SURVIVOR, survivor):
+                if merge.body["undone_at"] and merge.body["absorbed"] == absorbed:
+                    return True
+        return False
 
     async def _config(self, lead: Lead) -> ProductConfig:
         config = await self._recorder.catalog.version(lead.product_id, lead.config_number)

@@ -9,16 +9,19 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from tracker import consent_history
+from tracker.counting import entered
 from tracker.errors import Refused
 from tracker.events import Event
-from tracker.handoff import Handoff, HandoffStatus, led, outdone, revived
+from tracker.handoff import Handoff, HandoffStatus, led, opened, outdone, qualified, revived
 from tracker.lead import Lead, StageChange, dated, words
+from tracker.ledger import by_score
 from tracker.model import Document
 from tracker.person import MOST_REMEMBERED, Consent, Person
-from tracker.product import ScoringRules
+from tracker.product import ProductConfig
 from tracker.scoring import summed
 from tracker.search_words import reworded
-from tracker.stages import ORDER, path
+from tracker.stages import ORDER, Stage, path
 from tracker.store.port import Change, Insert, Replace
 from tracker.store.port import Document as Stored
 from tracker.store.schema import Kind
@@ -29,7 +32,7 @@ from tracker.told import ADDRESSES, NEVER, OF_LEAD, PERSONAL, Times, latest, of_
 class LeadPair(Document, frozen=True, kw_only=True):
     """Two leads of one product that became one. before: the survivor's lead as it was, as JSON text; version: of its
     document after the merge, so that an undo sees whether anything happened since. closed: the handoff that ended
-    because both had one.
+    because both had one. stage: the survivor's lead came to; None where an earlier version did not keep it.
     """
 
     survivor: str
@@ -37,6 +40,7 @@ class LeadPair(Document, frozen=True, kw_only=True):
     before: str
     version: int
     closed: str | None = None
+    stage: Stage | None = None
 
 
 class Merge(Document, frozen=True, kw_only=True):
@@ -69,13 +73,15 @@ class Side(NamedTuple):
 
 
 class Merged(NamedTuple):
-    """What a merge comes to. `ended`: absorbed leads, whose sequences end. `stage_changes`: of the survivor's leads."""
+    """What a merge comes to. `ended`: absorbed leads, whose sequences end. `joint`: the survivor's, before and
+    after, and their stage changes; a threshold that one of the two had reached before is no news.
+    """
 
     merge: Merge
     person: Person
     changes: list[Change]
     ended: list[tuple[str, Lead]]
-    lifted: list[tuple[str, Lead, list[StageChange]]]
+    joint: list[tuple[str, Lead, Lead, list[StageChange]]]
 
 
 class Parted(NamedTuple):
@@ -97,7 +103,7 @@ def merged(
     absorbed: Side,
     id: str,
     *,
-    rules: Mapping[str, ScoringRules],
+    configs: Mapping[str, ProductConfig],
     ledgers: Mapping[str, Sequence[Event]],
     handoffs: Mapping[str, Stored],
     by: str,
@@ -105,8 +111,8 @@ def merged(
 ) -> Merged:
     """Decide on a merge.
 
-    Args: id: of the merge. rules: of the survivor's leads, by product. ledgers: of both leads, by product, where points
-        fade and sums of two moments cannot be added. handoffs: that are not resolved.
+    Args: id: of the merge. configs: of the survivor's leads, by product. ledgers: of both leads, by product, where
+        points fade and sums of two moments cannot be added. handoffs: that are not resolved.
     """
     told = survivor.told, absorbed.told
     person = joined(survivor.person, absorbed.person, absorbed.found.id, told=told, at=at)
@@ -118,20 +124,38 @@ def merged(
             absorbed.found.version,
             absorbed.person.but(merged_into=survivor.found.id, updated_at=at).body(),
         ),
+        *consent_history.changed(survivor.found.id, survivor.found.version, person, survivor.person),
     ]
-    pairs, ended, lifted = [], [], []
+    # Who remembers the other leads as those of one of them has to see whose they are.
+    changes += [
+        Replace(Kind.LEADS, found.id, found.version, found.body)
+        for one, other in ((survivor, absorbed), (absorbed, survivor))
+        for product_id, (found, _) in one.leads.items()
+        if product_id not in other.leads
+    ]
+    pairs, ended, joint = [], [], []
     for product_id, (found, lead) in absorbed.leads.items():
         if product_id not in survivor.leads:
             continue
         kept, before = survivor.leads[product_id]
         after = added(before, lead, found.id, at=at)
         if product_id in ledgers:
-            after = summed(after, kept.id, ledgers[product_id], rules[product_id])
+            after = summed(after, kept.id, ledgers[product_id], configs[product_id].scoring_rules)
+        brought, reached = after.stage, by_score(after, person, configs[product_id])
+        if all(
+            path(by_score(its, whose, configs[product_id]), reached)
+            for its, whose in ((before, survivor.person), (lead, absorbed.person))
+        ):  # what neither alone had come to
+            after = after.but(stage=max(brought, reached, key=ORDER.index))
         steps = [
-            StageChange(lead_id=kept.id, before=a, to=b, at=at, actor=by, reason="merged with another lead")
+            StageChange(lead_id=kept.id, before=a, to=b, at=at, actor=by, reason=_reason(after, b, brought))
             for a, b in path(before.stage, after.stage)
         ]
         after, steps = dated(after, steps)
+        if after.stage is not brought:
+            after, steps = qualified(after, steps, id)
+            changes += entered(product_id, [step for step in steps if path(brought, step.to)])
+        changes += [change for step in steps for change in opened(step)]
         after, closed = _one_handoff(after, before, lead)
         if closed is not None:
             changes.append(_kept(handoffs[closed], outdone(Handoff.read(handoffs[closed].body), by, at=at)))
@@ -142,10 +166,17 @@ def merged(
         ]
         snapshot = orjson.dumps(before.body()).decode()
         pairs.append(
-            LeadPair(survivor=kept.id, absorbed=found.id, before=snapshot, version=kept.version + 1, closed=closed)
+            LeadPair(
+                survivor=kept.id,
+                absorbed=found.id,
+                before=snapshot,
+                version=kept.version + 1,
+                closed=closed,
+                stage=after.stage,
+            )
         )
         ended.append((found.id, lead))
-        lifted.append((kept.id, after, steps))
+        joint.append((kept.id, before.but(score=max(before.score, lead.score)), after, steps))
     changes += reworded(_words(survivor) | _words(absorbed), dict.fromkeys(person.leads.values(), words(person)))
     merge = Merge(
         survivor=survivor.found.id,
@@ -157,7 +188,7 @@ def merged(
         at=at,
     )
     changes.append(Insert(Kind.MERGES, id, merge.body()))
-    return Merged(merge, person, changes, ended, lifted)
+    return Merged(merge, person, changes, ended, joint)
 
 
 def undone(
@@ -181,7 +212,7 @@ def undone(
     before = Person.read(orjson.loads(merge.before))
     taken = set(other.leads.values()) - {pair.absorbed for pair in merge.leads}
     since = {product: id for product, id in person.leads.items() if id not in taken and product not in before.leads}
-    back, alone = kept_since(before, person, merge.at), other
+    back, alone = kept_since(before, other, person), refused_since(other, before, person)
     if merge.told is not None:
         own = of_person(person, (Lead.read(leads[id].body) for id in person.leads.values() if id not in taken))
         others = of_person(other, (Lead.read(leads[id].body) for id in taken))
@@ -191,6 +222,8 @@ def undone(
     changes: list[Change] = [
         Replace(Kind.PERSONS, survivor.id, survivor.version, back.body()),
         Replace(Kind.PERSONS, absorbed.id, absorbed.version, alone.body()),
+        *consent_history.changed(survivor.id, survivor.version, back, person),
+        *consent_history.changed(absorbed.id, absorbed.version, alone, other),
     ]
     lowered = []
     for pair in merge.leads:
@@ -202,6 +235,7 @@ def undone(
             Replace(Kind.LEADS, kept.id, kept.version, lead.body()),
             Replace(Kind.LEADS, gone.id, gone.version, separate.body()),
             *(Insert(Kind.LEAD_AUDIT, f"{kept.id}:{id}:undone", step.body()) for step in steps),
+            *entered(lead.product_id, _uncounted(pair, kept, gone, steps), entered_at=merge.at),
             *revivals,
         ]
         if steps:
@@ -211,6 +245,13 @@ def undone(
     stood = dict.fromkeys(person.leads.values(), words(person))
     stands = dict.fromkeys(back.leads.values(), words(back)) | dict.fromkeys(alone.leads.values(), words(alone))
     return Parted(back, changes + reworded(stood, stands), lowered)
+
+
+def _reason(lead: Lead, stage: Stage, brought: Stage) -> str:
+    """Why a merge leads a lead to a stage. Args: brought: the further one of the two that it comes of."""
+    if path(brought, stage):
+        return f"merged with another lead: together their score is {lead.score / 1000:g}"
+    return "merged with another lead"
 
 
 def _one_handoff(after: Lead, survivor: Lead, absorbed: Lead) -> tuple[Lead, str | None]:
@@ -226,7 +267,7 @@ def _lowered(
 ) -> tuple[Lead, list[StageChange]]:
     """Return the survivor's lead without the other, back at its stage unless it has come further since the merge."""
     before, now = Lead.read(orjson.loads(pair.before)), Lead.read(kept.body)
-    lifted = max(before.stage, Lead.read(gone.body).stage, key=ORDER.index)
+    lifted = pair.stage or max(before.stage, Lead.read(gone.body).stage, key=ORDER.index)
     lead = (ledgers.get(pair.survivor) or before).but(stage=now.stage, staged_at=now.staged_at, updated_at=at)
     if not ORDER.index(before.stage) < ORDER.index(now.stage) <= ORDER.index(lifted):
         return lead, []
@@ -239,6 +280,12 @@ def _lowered(
         reason="the merge with another lead was undone",
     )
     return dated(lead.but(stage=before.stage), [step])
+
+
+def _uncounted(pair: LeadPair, kept: Stored, gone: Stored, lowered: Sequence[StageChange]) -> list[StageChange]:
+    """Return, as single steps back, the stages that a merge counted: those that only both together had come to."""
+    brought = max(Stage(orjson.loads(pair.before)["stage"]), Stage(gone.body["stage"]), key=ORDER.index)
+    return [step.but(before=b, to=a) for step in lowered for a, b in path(brought, Stage(kept.body["stage"]))]
 
 
 def _own_handoffs(
@@ -315,17 +362,37 @@ def stricter(one: Consent, other: Consent) -> Consent:
     return one if one.status != "unknown" else other
 
 
-def kept_since(before: Person, now: Person, since: Instant) -> Person:
-    """Return a person as before a merge, with what it consented to and refused since."""
-    person = before
+SINCE = ("email_consent", "whatsapp_consent", "whatsapp_id", "visitor", "whatsapp_seen_at", "whatsapp_lead")
+LISTED_SINCE = ("crm", "suppressions", "nurtured")
+"""What an undo leaves with the survivor, where neither of the two had it before. Fields that are told have times."""
+
+
+def kept_since(before: Person, other: Person, now: Person) -> Person:
+    """Return the survivor as before a merge, with what came since. Args: other: the absorbed person, as it was."""
+    values: dict[str, Any] = {}
+    for name in SINCE:
+        value = getattr(now, name)
+        if value not in (getattr(before, name), getattr(other, name)):
+            values[name] = value
+    for name in LISTED_SINCE:
+        had, others = getattr(before, name), getattr(other, name)
+        values[name] = (*had, *(value for value in getattr(now, name) if value not in (*had, *others)))
+    return before.but(**values)
+
+
+def refused_since(other: Person, before: Person, now: Person) -> Person:
+    """Return the absorbed person with what was refused since its merge: nobody knows any more which of the two it was.
+
+    Args: before, now: the survivor.
+    """
     for name in ("email_consent", "whatsapp_consent"):
         consent: Consent = getattr(now, name)
-        if (consent.at or "") >= since:
-            person = person.but(**{name: consent})
+        if consent.status == "denied" and consent != getattr(before, name):
+            other = other.but(**{name: consent})
     for suppression in now.suppressions:
-        if suppression.at >= since:
-            person = person.suppress(suppression)
-    return person
+        if suppression not in before.suppressions:
+            other = other.suppress(suppression)
+    return other
 
 
 def told_since(

@@ -68,6 +68,8 @@ def _words(kind: str, message: str) -> str:
     """Return a message in words of JSON: values as the caller writes them, not as Python does."""
     if kind == "literal_error":
         return re.sub(r"<[\w.]+: ('[^']*')>", r"\1", message)
+    if kind in {"model_type", "dict_type"}:
+        return "Input should be an object"
     return message.removeprefix("Value error, ")
 
 

@@ -14,7 +14,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
-from tracker.conditions import Conditions
+from tracker.conditions import Condition, Conditions
 from tracker.events import Channel
 from tracker.identity import email_address
 from tracker.model import Input, Line, Name, Slug
@@ -88,6 +88,10 @@ class Progression(Input):
 
     engaged: Conditions | None = None
     qualified: Conditions | None = None
+
+    def condition(self, stage: Stage) -> Condition | None:
+        """What a lead enters a stage by; None where it is the score's threshold."""
+        return {Stage.ENGAGED: self.engaged, Stage.QUALIFIED: self.qualified}.get(stage)
 
 
 class QuietHours(Input):

@@ -1,9 +1,10 @@
 """People who come to us by themselves, over a chat: found by a key, or met for the first time."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from tracker import consent, people
+from tracker.claims import alike, untold
 from tracker.counting import arrived, counters
 from tracker.errors import Fault, Invalid
 from tracker.events import Happening
@@ -49,8 +50,8 @@ class Met(NamedTuple):
 class Acted(NamedTuple):
     """What a turn comes to.
 
-    Attributes: person: as it becomes. claims: keys that it says are its own. wish: why a person is asked for. cause: id
-    of what caused the wish.
+    Attributes: person: as it becomes. claims: keys that it says are its own; those of somebody else are left out. wish:
+        why a person is asked for. cause: id of what caused the wish.
     """
 
     outcome: object
@@ -85,10 +86,13 @@ async def engage(
     async def read() -> _Engaged:
         met = await _meet(recorder, keys, product_id, person_id, lead_id)
         acted = await act(met)
-        found = await recorder.store.get(Kind.PERSON_KEYS, *(key.id for key in acted.claims))
-        free = [key for key, owner in zip(acted.claims, found, strict=True) if owner is None]
+        owners = await people.owners(recorder.store, acted.claims)
+        free = [key for key in acted.claims if key not in owners.keys]
+        foreign = {key: owner for key, owner in owners.by_key.items() if owner != met.person_id}
         opt_outs = await recorder.opt_outs.of((*met.new_keys, *free))
-        acted = acted._replace(person=refusing(acted.person, opt_outs))
+        person = refusing(acted.person.but(**{key.kind: getattr(met.person, key.kind) for key in foreign}), opt_outs)
+        noted = await _noted(recorder, met.person_id, foreign)
+        acted = acted._replace(person=person, changes=(*acted.changes, *noted))
         handoff = None
         if acted.wish is not None and met.lead.handoff_id is not None:
             (handoff,) = await recorder.store.get(Kind.HANDOFFS, met.lead.handoff_id)
@@ -100,6 +104,16 @@ async def engage(
     outcome = await run(recorder.store, read, decide, reactors=recorder.reactors)
     recorder.after()
     return outcome
+
+
+async def _noted(recorder: Recorder, person_id: str, foreign: Mapping[Key, str]) -> list[Insert]:
+    """Return the review items for addresses of others that are not there yet: anybody may type any address.
+
+    So nobody is merged for it, and mail does not go to somebody who may have refused it.
+    """
+    at = instant(recorder.clock())
+    notes = list({(note := alike(person_id, owner, key, at=at)).id: note for key, owner in foreign.items()}.values())
+    return untold(notes, await recorder.store.get(Kind.REVIEW, *(note.id for note in notes)))
 
 
 async def _meet(recorder: Recorder, keys: Sequence[Key], product_id: str, person_id: str, lead_id: str) -> Met:

@@ -237,7 +237,7 @@ class Recorder:
             after = next((e for e in events if e.key == event.key), event)
             events = [after, *(e for e in events if e is not after)]
         lead = sighted(lead, [*others, after])
-        reached = deserved(lead, (lead.stage, lead.score), after, config, loaded.person)
+        reached = deserved(loaded.lead, lead, (lead.stage, lead.score), after, config, loaded.person)
         stage_changes = steps(loaded.id, lead.stage, reached, lead.score, after, config, at=at)
         lead = lead.but(stage=stage_changes[-1].to if stage_changes else lead.stage, updated_at=at)
         if stage_changes:

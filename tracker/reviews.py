@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from tracker import audit, review
-from tracker.errors import Invalid, LeadlineError, NotFound, Refused
+from tracker.errors import LeadlineError, NotFound, Refused
 from tracker.ports import Mended, Mender, ToMend
 from tracker.review import ReviewItem, ReviewKind, ReviewStatus, Trial, told
 from tracker.store.port import Cursor, Document, Page, Replace, Store, StoreError
@@ -91,8 +91,8 @@ class Review:
         """Try again what an item is about, once: a repeat returns what the first one made of it.
 
         Args: by: who wants it. input: a corrected one.
-        Raises: NotFound. Invalid: it is still no good; the item stays open and tells that too. Refused: it was
-            discarded, or there is nothing that could be tried again.
+        Raises: NotFound. Invalid: it is still no good. Refused: it was discarded, or there is nothing that could be
+            tried again. Where the item stays open, it tells that too.
         """
         item = ReviewItem.read((await self._found(id)).body)
         mender = self._menders.get(item.kind)
@@ -103,8 +103,10 @@ class Review:
             await self._begin(id, digest)
         try:
             done = await self._mended(id, by, input, mender)
-        except Invalid as error:
-            await self._still_bad(id, by, digest, error)
+        except StoreError:
+            raise
+        except LeadlineError as error:
+            await self._in_vain(id, by, digest, error)
             raise
         self._after()
         return done
@@ -159,7 +161,7 @@ class Review:
 
         await run(self._store, lambda: self._found(id), decide)
 
-    async def _still_bad(self, id: str, by: str, digest: str, error: Invalid) -> None:
+    async def _in_vain(self, id: str, by: str, digest: str, error: LeadlineError) -> None:
         text = told(error.faults) or error.detail
 
         def decide(found: Document) -> Decision[None]:

@@ -61,6 +61,22 @@ async def test_the_same_person_and_product_have_one_lead(api: Api, known_by: dic
     assert other.body["id"] != lead["id"]
 
 
+async def test_who_is_recognised_by_one_key_is_known_by_the_others_from_then_on(api: Api) -> None:
+    """As if all had been told at first: the next login of that CRM user, and a form with that number, find the lead."""
+    lead = await api.lead(email="dana@example.com")
+    more = {"crm_user_id": "u1", "email": "dana@example.com", "phone": "+4915112345678"}
+    again = await api.post("/leads", {"product_id": "flowdesk", **more})
+    assert (again.status, again.body["id"], again.body["crm_user_id"]) == (200, lead["id"], "u1")
+    assert again.body["contact_info"]["phone"] == "+4915112345678"
+    assert again.body == (await api.get(f"/leads/{lead['id']}")).body
+    counted = (await api.post("/events/logins", login(crm_user_id="u1"))).body["results"][0]
+    by_phone = await api.post(
+        "/leads", {"product_id": "flowdesk", "phone": "+4915112345678", "email": "new@example.com"}
+    )
+    assert counted["lead_id"] == by_phone.body["id"] == lead["id"]
+    assert by_phone.body["contact_info"]["email"] == "dana@example.com"
+
+
 async def test_a_login_finds_the_lead_that_was_created_by_hand(api: Api) -> None:
     """A lead from a form and the login of the same address are one."""
     lead = await api.lead(email="dana@example.com")
@@ -385,6 +401,17 @@ async def test_of_many_moves_at_once_one_wins(api: Api) -> None:
     assert len(await api.everything(f"/leads/{lead['id']}/audit")) == 1
 
 
+async def test_a_reverted_stage_waits_for_a_scoring_event(api: Api) -> None:
+    """Also where a condition of the product's own, which holds all the time, has lifted the lead."""
+    await api.product(progression={"engaged": {"logins_at_least": {"days": 30, "count": 1}}})
+    lead = await api.lead()
+    moment = datetime.now(UTC).isoformat()
+    assert (await api.event(lead["id"], "login", timestamp=moment)).body["stage"] == "Engaged_Lead"
+    assert (await api.post(f"/leads/{lead['id']}/stage/revert")).body["stage"] == "User"
+    for event_type, stage in (("email_delivered", "User"), ("whatsapp_read", "User"), ("login", "Engaged_Lead")):
+        assert (await api.event(lead["id"], event_type, timestamp=moment)).body["stage"] == stage
+
+
 async def test_the_timeline_is_one_story_in_order(api: Api) -> None:
     """Events, stages and messages by the time they happened, however they arrived, each once over all pages."""
     await api.product(engaged_threshold=5)
@@ -453,6 +480,30 @@ async def test_the_score_of_any_moment(api: Api) -> None:
     ]
     assert totals == [0, 5, 5, 10]
     assert (await api.get(f"/leads/{lead['id']}/score?at=yesterday")).status == 422
+
+
+async def test_the_explanation_says_what_is_still_wanting(api: Api) -> None:
+    """Answers that the product demands, or its own condition, not only points; of a moment, its stage then."""
+    rules = {"login_points": 5, "qualification_threshold": 10}
+    kinds: list[tuple[dict[str, Any], str]] = [
+        (
+            {"qualification": {"required": ["budget", "timeline"]}},
+            "The score has reached the threshold of 10 (qualified). Not answered yet: budget, timeline.",
+        ),
+        (
+            {"progression": {"qualified": {"logins_at_least": {"days": 30, "count": 4}}}},
+            "The next stage, Qualified_Lead, wants: at least 4 logins in 30 days.",
+        ),
+    ]
+    for config, wanting in kinds:
+        await api.product(engaged_threshold=1, scoring_rules=rules, **config)
+        lead = await api.lead()
+        await api.event(lead["id"], "login")
+        await api.event(lead["id"], "login")
+        told = (await api.get(f"/leads/{lead['id']}/score")).body["explanation"]
+        assert told == f"10 points: 10 from login. Stage Engaged_Lead. {wanting}"
+    then = (await api.get(f"/leads/{lead['id']}/score?at=2026-01-06T00:00:00Z")).body["explanation"]
+    assert then == "10 points: 10 from login. Stage User. The score has reached the threshold of 1 (engaged)."
 
 
 async def test_points_fade_on_the_lead_and_in_its_explanation(api: Api) -> None:

@@ -73,6 +73,12 @@ async def test_one_bad_record_never_costs_the_others(api: Api) -> None:
     assert len(await api.everything("/leads")) == 2
 
 
+async def test_what_is_no_record_at_all_is_told_in_words_of_json(api: Api) -> None:
+    """Whoever reads the review item need not know what the server is written in."""
+    results = (await api.post("/events/logins", [None, 5, "x", []])).body["results"]
+    assert {result["reason"] for result in results} == {"Input should be an object"}
+
+
 async def test_what_is_quarantined_lands_in_review_as_it_came(api: Api) -> None:
     """A person sees the very record that the source sent, why it is no login, and that nobody has looked at it yet."""
     sent: list[Any] = [
@@ -290,7 +296,7 @@ async def seen(api: Api, lead_id: str) -> tuple[str | None, str | None]:
     return lead["demographics"].get("job_title"), lead["product_context"]["trial_status"]
 
 
-async def at(api: Api, occurred_at: str, **told: str) -> str:
+async def at(api: Api, occurred_at: str, **told: Any) -> str:
     (result,) = (await api.post("/events/logins", login(event_id=occurred_at, occurred_at=occurred_at, **told))).body[
         "results"
     ]
@@ -327,6 +333,22 @@ async def test_what_the_api_says_is_a_word_too(api: Api) -> None:
     await at(api, ahead, job_title="CEO", trial_status="over")
     assert await seen(api, lead_id) == ("CEO", "over")
     assert (await api.get(f"/leads/{lead_id}")).body["organization_id"] == "org1"
+
+
+async def test_a_word_said_elsewhere_is_seen_by_the_next_login(api: Api) -> None:
+    """Over another product's lead, or on the consent alone: what the server remembers of the last login is not all."""
+    await api.product("orbit")
+    ahead = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    known: dict[str, Any] = {"job_title": "Dev", "whatsapp_opt_in": False}
+    lead_id = await at(api, "2026-01-05T10:00:00Z", **known)
+    person_id = (await api.get(f"/leads/{lead_id}")).body["person_id"]
+    await api.put(f"/persons/{person_id}/consent", {"whatsapp": {"status": "granted"}})
+    await at(api, "2026-01-05T11:00:00Z", **known)
+    assert (await api.get(f"/persons/{person_id}/consent")).body["whatsapp"]["status"] == "denied"
+    elsewhere = (await api.post("/events/logins", login(event_id="o1", product_id="orbit", job_title="Dev"))).body
+    await api.put(f"/leads/{elsewhere['results'][0]['lead_id']}", {"demographics": {"job_title": "CTO"}})
+    await at(api, ahead, job_title="Dev")
+    assert (await seen(api, lead_id))[0] == "Dev"
 
 
 async def test_a_login_that_tells_of_nothing_keeps_no_word_out(api: Api) -> None:

@@ -56,7 +56,18 @@ async def test_what_comes_later_goes_to_the_survivor(api: Api) -> None:
     await api.event(younger["id"], id="click", event_type="email_click", channel="email")
     assert await stories(api, older["id"]) == ["a0", "a1", "a2", "b0", "b1", "b9", "click"]
     again = await api.post("/events/logins", login(event_id="b0", crm_user_id="b", email="b@acme.example"))
-    assert again.body["duplicate"] == 1
+    assert again.body["results"] == [{"event_id": "b0", "status": "duplicate", "lead_id": older["id"]}]
+
+
+async def test_both_addresses_of_a_merged_person_are_in_use(api: Api) -> None:
+    """Only one of them shows, yet no third user of the CRM takes the other: that stands in review."""
+    older, younger = await two(api)
+    await merge(api, younger["person_id"], older["person_id"])
+    for number, email in enumerate(("a@acme.example", "b@acme.example")):
+        third = login(event_id=f"c{number}", crm_user_id="c", email=email)
+        (result,) = (await api.post("/events/logins", third)).body["results"]
+        assert (await api.get(f"/leads/{result['lead_id']}")).body["contact_info"]["email"] is None
+    assert len((await api.get("/review?kind=identity")).body["items"]) == 2
 
 
 async def test_everything_names_the_survivor(api: Api) -> None:
@@ -111,6 +122,36 @@ async def test_an_opt_out_survives_merge_and_undo(api: Api) -> None:
     await api.post(f"/persons/merges/{done['merge_id']}/undo")
     kept = (await api.get(f"/persons/{older['person_id']}/consent")).body
     assert (kept["email"]["status"], kept["whatsapp"]["status"]) == ("unknown", "denied")
+
+
+async def test_a_no_that_came_since_a_merge_is_both_persons(api: Api) -> None:
+    """However old it is said to be: after the undo neither is written to, and the story of each says so."""
+    older, younger = await two(api)
+    done = await merge(api, younger["person_id"], older["person_id"])
+    long_ago = "2026-01-01T00:00:00Z"
+    no = {"email": {"status": "denied", "at": long_ago}}
+    assert (await api.put(f"/persons/{older['person_id']}/consent", no)).status == 200
+    told = login(event_id="b9", crm_user_id="b", whatsapp_opt_in=False, occurred_at=long_ago)
+    assert (await api.post("/events/logins", told)).body["accepted"] == 1
+    await api.event(older["id"], "unsubscribe", channel="email", timestamp=long_ago)
+    assert (await api.post(f"/persons/merges/{done['merge_id']}/undo")).status == 200
+    for lead in (older, younger):
+        kept = (await api.get(f"/persons/{lead['person_id']}/consent")).body
+        assert (kept["email"]["status"], kept["whatsapp"]["status"]) == ("denied", "denied")
+        assert [one["reason"] for one in kept["suppressed"]] == ["unsubscribe"]
+        items = (await api.get(f"/leads/{lead['id']}/timeline")).body["items"]
+        story = {item["channel"]: item["status"] for item in items if item["kind"] == "consent"}
+        assert story == {"email": "denied", "whatsapp": "denied"}
+
+
+async def test_the_story_tells_what_a_merge_did_to_consents(api: Api) -> None:
+    """What the absorbed person refused is the survivor's from the merge to its undo."""
+    older, younger = await two(api)
+    await api.put(f"/persons/{younger['person_id']}/consent", {"email": {"status": "denied"}})
+    done = await merge(api, younger["person_id"], older["person_id"])
+    await api.post(f"/persons/merges/{done['merge_id']}/undo")
+    items = (await api.get(f"/leads/{older['id']}/timeline")).body["items"]
+    assert [item["status"] for item in items if item["kind"] == "consent"] == ["denied", "unknown"]
 
 
 async def test_what_cannot_be_merged(api: Api) -> None:
@@ -176,6 +217,50 @@ async def test_an_address_that_the_crm_tells_late_joins_them_too(api: Api) -> No
     assert again.body["results"] == [{"event_id": "l3", "status": "accepted", "lead_id": lead["id"]}]
 
 
+async def test_who_types_the_address_of_somebody_else_does_not_get_it(api: Api) -> None:
+    """Their mail would go to somebody who may have refused it. The pair stands in review; merged, they are one."""
+    await api.post("/events/logins", login(crm_user_id="a", email="ann@acme.example"))
+    (known,) = (await api.get("/leads")).body["items"]
+    for message in ("I'd like a demo", "Ann Older", "ann@acme.example"):
+        body = {"sender": "ann", "message": message, "metadata": {"product_id": "flowdesk"}}
+        assert (await api.post("/webhooks/rest/webhook", body)).status == 200
+    (chat,) = [lead for lead in (await api.get("/leads")).body["items"] if lead["id"] != known["id"]]
+    assert (chat["contact_info"]["email"], chat["demographics"]["name"]) == (None, "Ann Older")
+    (item,) = (await api.get("/review?kind=identity")).body["items"]
+    assert item["input"] == {"persons": [chat["person_id"], known["person_id"]], "key": "email"}
+    await merge(api, chat["person_id"], known["person_id"])
+    (one,) = (await api.get("/leads")).body["items"]
+    assert (one["id"], one["contact_info"]["email"]) == (known["id"], "ann@acme.example")
+
+
+async def test_whom_somebody_took_apart_no_login_joins_again(api: Api) -> None:
+    """The address made them one by itself, a person took that back: the next login with it leaves them two."""
+    lead = await chatted(api, "ann@acme.example")
+    told = {"crm_user_id": "a", "email": "ann@acme.example"}
+    logins = [login(event_id="l0", crm_user_id="a"), login(event_id="l1", **told), login(event_id="l2", **told)]
+    for one in logins[:2]:
+        counted = (await api.post("/events/logins", one)).body["results"][0]
+    assert counted["lead_id"] == lead["id"]
+    noted = next(item for item in (await api.get("/audit")).body["items"] if item["action"] == "person.merge")
+    assert (await api.post(f"/persons/merges/{noted['detail']}/undo")).status == 200
+    counted = (await api.post("/events/logins", logins[2])).body["results"][0]
+    assert counted["lead_id"] != lead["id"]
+    now = {one["id"]: one["engagement_score"] for one in (await api.get("/leads")).body["items"]}
+    assert now == {lead["id"]: lead["engagement_score"], counted["lead_id"]: 15}
+
+
+async def test_a_login_that_joins_two_prospects_names_the_lead_that_is_left(api: Api) -> None:
+    """The address was one prospect's, the number an older one's: all three are one, told by the id that stays."""
+    first = (await api.post("/leads", {"product_id": "flowdesk", "phone": "+4915112345678"})).body
+    second = (await api.post("/leads", {"product_id": "flowdesk", "email": "ann@acme.example"})).body
+    await api.post("/events/logins", login(event_id="l1", crm_user_id="a"))
+    both = login(event_id="l2", crm_user_id="a", email="ann@acme.example", phone="+4915112345678")
+    counted = await api.post("/events/logins", both)
+    (left,) = (await api.get("/leads")).body["items"]
+    assert left["id"] in {first["id"], second["id"]}
+    assert counted.body["results"][0]["lead_id"] == left["id"]
+
+
 async def test_users_of_two_crms_with_one_address_are_a_persons_decision(api: Api) -> None:
     """Nobody is merged by guess: the pair stands in review once, however many logins tell of it."""
     first = {"crm_user_id": "a", "email": "ann@acme.example"}
@@ -239,6 +324,26 @@ async def test_a_merge_takes_the_newer_word_and_an_undo_gives_each_its_own(api: 
     assert await shown(older) == ("Dev", "art", "longer")
 
 
+@pytest.mark.parametrize("days", [{"a": 1, "b": 2}, {"a": 2, "b": 1}])
+async def test_the_newer_word_counts_after_a_merge_across_products(api: Api, days: dict[str, int]) -> None:
+    """Each has a lead of its own, which the merge leaves alone: their next logins tell of the one person."""
+    titles = {"a": "Dev", "b": "CTO"}
+    leads = {}
+    for user, product_id in (("a", "flowdesk"), ("b", "orbit")):
+        await api.product(product_id, engaged_threshold=1000)
+        at = f"2026-01-0{days[user]}T10:00:00Z"
+        told = {"crm_user_id": user, "product_id": product_id, "job_title": titles[user]}
+        counted = await api.post("/events/logins", login(event_id=user, occurred_at=at, **told))
+        leads[user] = (await api.get(f"/leads/{counted.body['results'][0]['lead_id']}")).body, told
+    await merge(api, leads["b"][0]["person_id"], leads["a"][0]["person_id"])
+    for number, user in enumerate(("a", "b", "a"), 3):
+        again = login(event_id=f"again{number}", occurred_at=f"2026-01-0{number}T10:00:00Z", **leads[user][1])
+        assert (await api.post("/events/logins", again)).body["accepted"] == 1
+        for lead, _ in leads.values():
+            shown = (await api.get(f"/leads/{lead['id']}")).body["demographics"]["job_title"]
+            assert shown == titles[user], (number, user)
+
+
 async def test_nothing_that_the_other_brought_stays_after_an_undo(api: Api) -> None:
     """Neither ids nor what the other used, though something happened since; what the survivor agreed to since stays."""
     await api.product()
@@ -268,6 +373,30 @@ async def test_a_stage_that_a_merge_gave_goes_with_it(api: Api) -> None:
     assert (await api.post(f"/persons/merges/{done['merge_id']}/undo")).status == 200
     assert (await api.get(f"/leads/{older['id']}")).body["stage"] == "User"
     assert (await api.get(f"/leads/{younger['id']}")).body["stage"] == "Qualified_Lead"
+
+
+async def test_two_whose_points_together_reach_a_threshold_are_lifted_by_the_merge(api: Api) -> None:
+    """With its handoff, as any event would; the undo lowers, and the counts are as they were."""
+    older, younger = await two(api)
+    rules = {"login_points": 5, "qualification_threshold": 25}
+    await api.product("orbit", engaged_threshold=15, scoring_rules=rules)
+    leads = []
+    for user, count in (("a", 3), ("b", 2)):
+        for number in range(count):
+            one = login(event_id=f"o{user}{number}", crm_user_id=user, product_id="orbit")
+            counted = (await api.post("/events/logins", one)).body["results"][0]
+        leads.append(counted["lead_id"])
+    path, funnel = f"/leads/{leads[0]}", "/analytics/funnel?product_id=orbit"
+    counted_before = (await api.get(funnel)).body
+    done = await merge(api, younger["person_id"], older["person_id"])
+    assert (await api.get(path)).body["stage"] == "Qualified_Lead"
+    last = (await api.get(f"{path}/audit")).body["items"][-1]
+    assert (last["to"], last["reason"]) == ("Qualified_Lead", "merged with another lead: together their score is 25")
+    assert len((await api.get("/handoffs")).body["items"]) == 1
+    assert (await api.post(f"/persons/merges/{done['merge_id']}/undo")).status == 200
+    stages = [(await api.get(f"/leads/{id}")).body["stage"] for id in leads]
+    assert stages == ["Engaged_Lead", "User"]
+    assert (await api.get(funnel)).body == counted_before
 
 
 async def clicked(api: Api, email: str, *ids: str) -> dict[str, Any]:

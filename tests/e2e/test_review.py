@@ -72,6 +72,20 @@ async def test_a_dead_letter_may_hold_several_logins(api: Api) -> None:
         assert (await api.get(f"/review/{id}")).body["status"] == "open"
 
 
+async def test_a_correction_that_is_refused_leaves_the_item_free(api: Api) -> None:
+    """The address turns out to be somebody else's: the item tells that, and may be discarded at once."""
+    await api.post("/events/logins", login(event_id="l1", crm_user_id="u1", email="ann@acme.example"))
+    bad = login(event_id="l2", crm_user_id="u2", email="nonsense")
+    (counted,) = (await api.post("/events/logins", bad)).body["results"]
+    path = f"/review/{counted['review_id']}"
+    for _ in range(2):
+        refused = await api.post(f"{path}/replay", {"input": {**bad, "email": "ann@acme.example"}})
+        assert refused.status == 409
+    item = (await api.get(path)).body
+    assert (item["status"], item["attempts"], item["last_error"]) == ("open", 2, refused.body["detail"])
+    assert (await api.post(f"{path}/discard", {"reason": "a shared mailbox"})).status == 200
+
+
 async def test_a_discarded_item_is_done_with(api: Api) -> None:
     """With a reason, once; afterwards it cannot be replayed."""
     id = await quarantined(api, occurred_at="x")
@@ -189,3 +203,16 @@ async def test_a_threshold_that_nobody_answers_waits_for_a_person(api: Api, monk
     await api.post(f"/leads/{result['lead_id']}/stage", {"stage": "Engaged_Lead"})
     done = await api.post(f"/review/{item['id']}/replay")
     assert (done.status, done.body["status"]) == (200, "replayed")
+
+
+async def test_a_threshold_that_a_merge_reaches_is_told_as_any_other(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where n8n decides on the stage, it would never hear of it: the next event starts above the threshold."""
+    await api.product(stage_policy="n8n", engaged_threshold=10)
+    for user in ("a", "b"):
+        await api.post("/events/logins", login(event_id=user, crm_user_id=user))
+    one, other = (lead["person_id"] for lead in (await api.get("/leads")).body["items"])
+    assert (await api.post(f"/persons/{other}/merge", {"into": one})).status == 200
+    monkeypatch.setattr(api.server.recorder, "clock", lambda: now() + timedelta(minutes=15))
+    assert await api.server.thresholds.tick() == 1
+    (item,) = (await api.get("/review?kind=threshold")).body["items"]
+    assert item["input"]["event"]["data"]["engagement_score"] == 10

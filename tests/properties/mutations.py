@@ -100,6 +100,13 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         2,
+        "what two leads have come to together lifts nobody",
+        "tracker/merging.py",
+        "            after = after.but(stage=max(brought, reached, key=ORDER.index))\n",
+        "            pass\n",
+    ),
+    Mutation(
+        2,
         "what happened to the other lead's events during a merge is forgotten",
         "tracker/merges.py",
         "                ledgers[gone.id] = await self._alone(gone.id, other)\n",

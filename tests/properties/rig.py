@@ -136,7 +136,7 @@ class World:
 
     async def score(self, loaded: Loaded, at: Instant | None = None) -> dict[str, Any]:
         now = instant(self.clock())
-        return await explained_score(self.store, loaded.id, loaded.lead, loaded.config.config, now=now, at=at)
+        return await explained_score(self.store, loaded, now=now, at=at)
 
 
 def login(id: str, user: str, *, minutes_ago: int = 0, product_id: str = "flow", **more: Any) -> dict[str, Any]:

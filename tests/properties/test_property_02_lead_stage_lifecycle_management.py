@@ -55,6 +55,10 @@ class Life:
     def score(self) -> int:
         return sum(0 if h.machine else WORTH[h.event_type] for h in self.ledger().values())
 
+    @property
+    def by_score(self) -> Stage:
+        return QUALIFIED if self.score >= QUALIFIED_AT else ENGAGED if self.score >= ENGAGED_AT else USER
+
     def to(self, stage: Stage) -> None:
         """Go there, forward one step at a time."""
         here, there = ORDER.index(self.stage), ORDER.index(stage)
@@ -276,7 +280,10 @@ class Lifecycle(RuleBasedStateMachine):
         before = survivor.stage
         if ORDER.index(absorbed.stage) > ORDER.index(before):
             survivor.to(absorbed.stage)
+        alone = max(survivor.by_score, absorbed.by_score, key=ORDER.index)
         survivor.absorbed.append(absorbed)
+        if ORDER.index(survivor.by_score) > max(ORDER.index(alone), ORDER.index(survivor.stage)):
+            survivor.to(survivor.by_score)  # what neither had come to by itself
         self.unions.append(Union(done, survivor, absorbed, before, survivor.stage))
 
     @precondition(lambda self: self.unions)

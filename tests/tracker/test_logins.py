@@ -621,21 +621,25 @@ def test_an_address_that_was_not_taken_was_not_told() -> None:
     assert decide(known(stored(after)), mine)[0].person.person.email == "c@d.example"
 
 
-def test_two_crms_at_the_same_time_see_each_other() -> None:
-    """Whoever tells of one product demands that the person and its other leads are as they were read."""
-    person = come({"occurred_at": TEN, "name": "Dana"}, {"occurred_at": TEN, "product_id": "gridwise", "name": "Dana"})
-    one = person.leads["flowdesk"]
-    alone = decide(known(person), login(event_id="n", occurred_at=ELEVEN, name="Dana"))[1]
-    assert [c for c in alone if isinstance(c, Expect)] == []
-    crm = (*person.person.crm, CrmIdentity(source="hubspot", user_id="h1"))
-    both = KnownPerson("p1", 7, person.person.but(crm=crm), person.leads)
-    for name, guarded in (
-        ("Dana", {(Kind.LEADS, "new-gridwise"), (Kind.PERSONS, "p1")}),
-        ("Dan", {(Kind.LEADS, "new-gridwise")}),
-    ):
-        changes = decide(known(both), login(event_id="n", occurred_at=ELEVEN, name=name))[1]
-        assert {(c.kind, c.id) for c in changes if isinstance(c, Expect)} == guarded
-    assert one.id == "new-flowdesk"
+def test_who_tells_of_other_products_at_the_same_time_is_seen() -> None:
+    """A login without news demands the person as it was read, one with news the other leads; with one lead, neither."""
+    alone = come({"occurred_at": TEN, "name": "Dana"})
+    both = come({"occurred_at": TEN, "name": "Dana"}, {"occurred_at": TEN, "product_id": "gridwise", "name": "Dana"})
+
+    def guarded(person: KnownPerson, **told: Any) -> set[tuple[Kind, str]]:
+        changes = decide(known(person), login(event_id="n", occurred_at=ELEVEN, **told))[1]
+        return {(c.kind, c.id) for c in changes if isinstance(c, Expect)}
+
+    assert guarded(alone, name="Dana") == guarded(alone, name="Dan") == set()
+    assert guarded(both, name="Dana") == {(Kind.PERSONS, "p1")}
+    assert guarded(both, name="Dan") == {(Kind.LEADS, "new-gridwise")}
+
+
+def test_a_consent_may_have_changed_by_itself() -> None:
+    """What seems to be no news of it holds only if the person is as it was read."""
+    person = come({"occurred_at": TEN, "whatsapp_opt_in": False})
+    changes = decide(known(person), login(event_id="n", occurred_at=ELEVEN, whatsapp_opt_in=False))[1]
+    assert [(c.kind, c.id) for c in changes if isinstance(c, Expect)] == [(Kind.PERSONS, "p1")]
 
 
 def test_counters_never_conflict() -> None:

@@ -11,8 +11,9 @@ from tests.tracker.test_logins import PRODUCTS, is_told, newest_of, sent_as, tel
 from tracker.events import Channel
 from tracker.lead import Lead
 from tracker.logins import KnownLead, KnownPerson
-from tracker.merging import Merged, Side, joined, merged, parted, stricter, undone
+from tracker.merging import Merged, Side, joined, kept_since, merged, parted, refused_since, stricter, undone
 from tracker.person import Consent, CrmIdentity, Person, Suppression
+from tracker.product import ProductConfig
 from tracker.search_words import reworded
 from tracker.store.port import Delete, Document, Insert, Replace
 from tracker.store.schema import Kind
@@ -62,6 +63,20 @@ def test_suppressions_add_up() -> None:
     assert joined(both, person(suppressions=(stopped,)), "y", at=AT).suppressions == (stopped,)
 
 
+def test_what_came_since_stays_with_the_survivor() -> None:
+    """Sends that a cap counts, when and about what the person wrote, another CRM's id; what the other had goes."""
+    hubspot, theirs = CrmIdentity(source="hubspot", user_id="h1"), CrmIdentity(source="crm", user_id="u2")
+    before = person(crm=CRM, nurtured=(AT,), whatsapp_seen_at=AT)
+    other = person(crm=(theirs,), nurtured=(later(NOON, hours=1),), visitor="v2", whatsapp_seen_at=later(NOON, hours=1))
+    both = joined(before, other, "other", at=AT)
+    assert kept_since(before, other, both) == before
+    since = {"whatsapp_seen_at": later(NOON, hours=3), "whatsapp_id": "wa", "whatsapp_lead": "l1"}
+    now = both.but(**since, crm=(*both.crm, hubspot), nurtured=(*both.nurtured, later(NOON, hours=2)))
+    after = before.but(**since, crm=(*CRM, hubspot), nurtured=(AT, later(NOON, hours=2)))
+    assert kept_since(before, other, now) == after
+    assert refused_since(other, before, now) == other
+
+
 def test_of_each_field_the_newer_word_wins() -> None:
     """Whichever of the two is older or newer as a whole; what has a time wins over what was said in a chat."""
     one = person(name="Dan", crm=CRM, demographics={"job_title": "Dev", "industry": "toys"})
@@ -79,6 +94,7 @@ def test_of_each_field_the_newer_word_wins() -> None:
 # what logins tell, before and after
 
 MERGED_AT = later(NOON, hours=12)
+CONFIGS = {product: ProductConfig(product_id=product, name=product) for product in PRODUCTS}
 
 
 def side(known: KnownPerson, who: str) -> Side:
@@ -94,7 +110,7 @@ def side(known: KnownPerson, who: str) -> Side:
 
 def put_together(survivor: Side, absorbed: Side) -> tuple[Merged, dict[str, Document]]:
     """Merge, and return the leads as they are stored then, by id."""
-    made = merged(survivor, absorbed, "m", rules={}, ledgers={}, handoffs={}, by="tests", at=MERGED_AT)
+    made = merged(survivor, absorbed, "m", configs=CONFIGS, ledgers={}, handoffs={}, by="tests", at=MERGED_AT)
     written = {c.id: c for c in made.changes if isinstance(c, Replace) and c.kind is Kind.LEADS}
     leads = {found.id: found for its in (survivor, absorbed) for found, _ in its.leads.values()}
     return made, {

@@ -113,7 +113,7 @@ class LeadPages:
             person=person,
             name=name(lead, person),
             product=config.name,
-            score=await explained_score(self._store, loaded.id, lead, config, now=instant(self._desk.clock())),
+            score=await explained_score(self._store, loaded, now=instant(self._desk.clock())),
             answers=answers(events),
             entries=story.told(items),
             first=f"{path}#timeline" if query.cursor else None,

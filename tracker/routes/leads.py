@@ -239,9 +239,8 @@ class LeadRoutes:
 
     async def score(self, call: Call[None, ScoreQuery]) -> Answer:
         loaded = await self._recorder.load(call.path["id"])
-        now, config = instant(self._recorder.clock()), loaded.config.config
-        explained = await explained_score(self._store, loaded.id, loaded.lead, config, now=now, at=call.query.at)
-        return Answer(body=explained)
+        now = instant(self._recorder.clock())
+        return Answer(body=await explained_score(self._store, loaded, now=now, at=call.query.at))
 
     async def move(self, call: Call[StageMove, Any]) -> Answer:
         given = call.body
