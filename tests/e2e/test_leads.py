@@ -90,6 +90,25 @@ async def test_an_address_of_somebody_else_is_not_taken(api: Api) -> None:
     assert other["contact_info"]["phone"] is None
 
 
+async def test_who_is_met_again_is_known_by_what_is_new(api: Api) -> None:
+    """A known address and a new CRM id, then a new number: each of them alone means the same lead from then on. What
+    was known of it is not overwritten; an address beside the first one is another key, and does not take its place.
+    """
+    lead = await api.lead(email="dana@example.com", name="Dana")
+    more = {"email": "dana@example.com", "crm_user_id": "u7", "phone": "+4915112345678", "name": "D."}
+    again = await api.post("/leads", {"product_id": "flowdesk", **more})
+    assert (again.status, again.body["id"], again.etag) == (200, lead["id"], '"2"')
+    assert (again.body["crm_user_id"], again.body["contact_info"]["phone"]) == ("u7", "+4915112345678")
+    assert again.body["demographics"]["name"] == "Dana"
+    assert (await api.get(f"/leads/{lead['id']}")).body == again.body
+    await api.lead(crm_user_id="u7", email="d@example.com")
+    for known_by in ({"crm_user_id": "u7"}, {"phone": "+4915112345678"}, {"email": "d@example.com"}):
+        same = await api.post("/leads", {"product_id": "flowdesk", **known_by})
+        assert (same.status, same.body["id"]) == (200, lead["id"])
+    assert same.body["contact_info"]["email"] == "dana@example.com"
+    assert len((await api.get("/leads")).body["items"]) == 1
+
+
 async def test_fifty_creations_of_one_address_at_once_make_one_lead(api: Api) -> None:
     """A form that is sent fifty times makes one lead: one 201, and 200 for the others."""
     body = {"product_id": "flowdesk", "email": "dana@example.com"}
