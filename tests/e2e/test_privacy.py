@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.client import Api, login
+from tracker.errors import NotFound
 from tracker.privacy import BY_ID, OF_LEAD, OF_NOBODY, OF_PERSON, SEARCHED, Erasure
 from tracker.store import sqlite
 from tracker.store.mongo import MongoStore
@@ -107,6 +108,32 @@ async def test_an_erasure_leaves_nothing_behind(api: Api, bystander: dict[str, A
     assert (await api.call("DELETE", f"/leads/{lead['id']}")).status == 404
     assert (await api.get("/leads")).body["items"] == [bystander]
     assert (await api.get(f"/leads/{bystander['id']}/timeline")).body["items"]
+
+
+async def test_an_erasure_by_an_old_etag_removes_nobody(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where something happens to the lead while the erasure begins: it goes as its caller knew it, or stays."""
+    lead = await api.lead()
+    whole = api.server.privacy.whole
+
+    async def late(person_id: str) -> Any:
+        await api.event(lead["id"], id="late")
+        return await whole(person_id)
+
+    monkeypatch.setattr(api.server.privacy, "whole", late)
+    assert (await api.call("DELETE", f"/leads/{lead['id']}", If_Match='"1"')).status == 412
+    monkeypatch.undo()
+    assert (await api.get(f"/leads/{lead['id']}")).body["version"] == 2
+    assert (await api.call("DELETE", f"/leads/{lead['id']}", If_Match='"2"')).status == 200
+
+
+async def test_who_goes_while_somebody_looks_is_not_there(api: Api, store: Store) -> None:
+    """Between a lead and its person another process may erase both: that is nothing that went wrong."""
+    lead = await api.lead()
+    (found,) = await store.get(Kind.LEADS, lead["id"])
+    assert found is not None
+    await api.call("DELETE", f"/leads/{lead['id']}")
+    with pytest.raises(NotFound):
+        await api.server.recorder.loaded(found)
 
 
 async def test_counts_stay_and_say_nothing(api: Api, store: Store) -> None:
