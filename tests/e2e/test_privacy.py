@@ -50,8 +50,8 @@ async def canary(api: Api) -> dict[str, Any]:
     known = {"crm_user_id": f"u-{CANARY}", "email": MAIL, "phone": NUMBER, "organization_name": CANARY}
     await api.post("/events/logins", login(event_id="c1", **known, **fields, feature_usage=[CANARY]))
     (lead,) = (await api.get(f"/leads?q={MAIL}")).body["items"]
-    bad = login(event_id="c2", **known, **fields) | {"occurred_at": "never"}
-    assert (await api.post("/events/logins", bad)).body["quarantined"] == 1
+    bad = login(event_id=f"c2-{CANARY}", **known, **fields) | {"occurred_at": "never"}
+    assert (await api.post("/events/logins", bad, Idempotency_Key="key-3")).body["quarantined"] == 1
     await api.post("/dead-letters", {"workflow": "w", "record": {"email": MAIL, "note": CANARY}, "error": "no"})
     metadata = {"response_data": CANARY}
     await api.event(lead["id"], id="c3", event_type="email_click", channel="email", metadata=metadata)
@@ -101,6 +101,8 @@ async def test_an_erasure_leaves_nothing_behind(api: Api, bystander: dict[str, A
     assert gone.body["done_at"] is not None
     assert gone.body["counts"]["lead_events"] >= 3
     assert gone.body["counts"]["review"] >= 2
+    (noted,) = [e for e in (await api.get("/audit")).body["items"] if e["action"] == "person.erase"]
+    assert (noted["subject"], set(noted["detail"].split(", "))) == (gone.body["erasure_id"], set(gone.body["persons"]))
     rest = await dump(store)
     left = [line[:300] for line in rest.splitlines() if CANARY in line or NUMBER.removeprefix("+") in line]
     assert left == []
@@ -134,6 +136,20 @@ async def test_who_goes_while_somebody_looks_is_not_there(api: Api, store: Store
     await api.call("DELETE", f"/leads/{lead['id']}")
     with pytest.raises(NotFound):
         await api.server.recorder.loaded(found)
+
+
+async def test_nothing_waits_for_who_is_gone(api: Api, store: Store) -> None:
+    """Events on their way go with their lanes, which nobody would look at again; those of others stay."""
+    types = ["lead.created", "engagement.recorded"]
+    made = await api.post("/subscriptions", {"url": "https://hooks.example.com/x", "types": types})
+    leads = [await api.lead(), await api.lead()]
+    for lead in leads:
+        await api.event(lead["id"], id=lead["id"])
+    lanes = [f"{made.body['id']}:{lead['id']}" for lead in leads]
+    assert None not in await store.get(Kind.OUTBOUND_LANES, *lanes)
+    gone = await api.call("DELETE", f"/leads/{leads[0]['id']}")
+    assert gone.body["counts"]["outbound"] == 2
+    assert [lane is None for lane in await store.get(Kind.OUTBOUND_LANES, *lanes)] == [True, False]
 
 
 async def test_counts_stay_and_say_nothing(api: Api, store: Store) -> None:
