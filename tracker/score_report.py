@@ -11,7 +11,7 @@ from tracker.reading import of_lead
 from tracker.scoring import faded, rounded
 from tracker.stages import Stage
 from tracker.store.port import Store
-from tracker.store.schema import EVENTS_BY_LEAD
+from tracker.store.schema import AUDIT_BY_LEAD, EVENTS_BY_LEAD
 from tracker.times import Instant, just_after
 
 
@@ -37,14 +37,21 @@ async def explained_score(
         by_type[str(event.event_type)] += left
         by_day[event.timestamp[:10]] += left
     thresholds = {"engaged": config.engaged_threshold, "qualified": config.scoring_rules.qualification_threshold}
+    stage = await _stage(store, lead_id, at) if at else lead.stage
     worth = {name: rounded(value) for name, value in by_type.items()}
     return {
         "total": points(rounded(total)),
         "by_type": {name: points(value) for name, value in worth.items()},
         "by_day": {name: points(rounded(value)) for name, value in sorted(by_day.items())},
         "thresholds": thresholds,
-        "explanation": _explanation(rounded(total), worth, lead.stage, thresholds),
+        "explanation": _explanation(rounded(total), worth, stage, thresholds),
     }
+
+
+async def _stage(store: Store, lead_id: str, at: Instant) -> Stage:
+    """Return the stage in which a lead was at a moment."""
+    last = await store.find(AUDIT_BY_LEAD, lead_id, high=just_after(at), reverse=True, limit=1)
+    return Stage(last.items[0].body["to"]) if last.items else Stage.USER
 
 
 def _explanation(total: int, by_type: dict[str, int], stage: Stage, thresholds: dict[str, float]) -> str:

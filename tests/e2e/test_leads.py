@@ -474,6 +474,19 @@ async def test_the_score_of_any_moment(api: Api) -> None:
     assert (await api.get(f"/leads/{lead['id']}/score?at=yesterday")).status == 422
 
 
+async def test_the_explanation_of_any_moment_names_the_stage_of_then(api: Api) -> None:
+    """What was missing then was missing for the next stage of then."""
+    lead = await api.lead()
+    await api.post(f"/leads/{lead['id']}/stage", {"stage": "Engaged_Lead"})
+    texts = [
+        (await api.get(f"/leads/{lead['id']}/score{at}")).body["explanation"]
+        for at in ("", f"?at={lead['created_at']}", "?at=2020-01-01T00:00:00Z", "?at=2999-01-01T00:00:00Z")
+    ]
+    user, engaged = "Stage User. 20 more", "Stage Engaged_Lead. 100 more"
+    assert [user in text for text in texts] == [False, True, True, False]
+    assert [engaged in text for text in texts] == [True, False, False, True]
+
+
 async def test_points_fade_on_the_lead_and_in_its_explanation(api: Api) -> None:
     """A product with a half-life: `/score` counts as of now, and its parts come to the total."""
     await api.product(scoring_rules={"login_points": 8, "half_life_days": 10})
