@@ -283,6 +283,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "PUT /persons/{id}/consent": {
         "email": {"status": "granted", "basis": "b", "source": "s", "at": "2026-01-05T10:00:00Z"},
         "whatsapp": {"status": "denied"},
+        "suppressed": [{"channel": "whatsapp", "reason": "r", "at": "2026-01-05T10:00:00Z", "scope": "all"}],
     },
     "POST /products/{id}/rollout": {"version": 2, "percent": 5},
     "POST /events/{id}/reclassify": {"machine": True},
