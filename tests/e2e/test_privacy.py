@@ -273,6 +273,24 @@ async def test_what_names_the_person_in_any_way_is_told_and_removed(api: Api) ->
     assert (await api.get(f"/review/{other}")).body["input"] == NOT_ABOUT["record"]
 
 
+async def test_who_has_a_short_id_in_the_crm_is_told_of_nobody_else(api: Api) -> None:
+    """To a CRM its users may be 1, 2, 3, and so are versions and counts. Of such a person nothing of others is told or
+    removed; a record that has this id for its user is theirs.
+    """
+    one = await api.lead(crm_user_id="1", email="one@acme.example")
+    await api.post("/leads", {"product_id": "flowdesk", "email": "two@acme.example"}, Idempotency_Key="k-2")
+    await api.post("/events/logins", login(crm_user_id="3", email="three@acme.example"), Idempotency_Key="k-3")
+    seats = {"workflow": "w", "record": {"mail": "four@acme.example", "seats": 1, "event_id": "1"}, "error": "no"}
+    other = (await api.post("/dead-letters", seats)).body["review_id"]
+    bad = login(crm_user_id="1", event_id="x") | {"occurred_at": "never"}
+    (mine,) = (await api.post("/events/logins", bad)).body["results"]
+    told = (await api.get(f"/leads/{one['id']}/export")).body
+    assert [item["id"] for item in told["review"]] == [mine["review_id"]]
+    assert "idempotency" not in told
+    assert (await api.call("DELETE", f"/leads/{one['id']}")).body["counts"]["review"] == 1
+    assert (await api.get(f"/review/{other}")).status == 200
+
+
 async def test_answers_kept_for_repeats_are_told(api: Api) -> None:
     """What an erasure removes, an export has told."""
     made = await api.post("/leads", {"product_id": "flowdesk", "email": "ann@acme.example"}, Idempotency_Key="k-1")
