@@ -76,7 +76,10 @@ def _words(kind: str, message: str) -> str:
         return "Input should be an object"
     if kind == "tuple_type":
         return "Input should be a valid list"
-    return re.sub("^Tuple ", "List ", message).removeprefix("Value error, ")
+    for python, json in (("Tuple ", "List "), ("Dictionary ", "Object ")):
+        if message.startswith(python):
+            return json + message.removeprefix(python)
+    return message.removeprefix("Value error, ")
 
 
 def new_id() -> str:

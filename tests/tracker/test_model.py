@@ -153,7 +153,7 @@ def test_faults_are_told_in_words_of_json() -> None:
     class Outer(Input):
         inner: Inner
         numbers: Annotated[tuple[int, ...], Field(min_length=2)]
-        named: dict[Slug, int]
+        named: Annotated[dict[Slug, int], Field(max_length=1)]
 
     def told(**given: Any) -> dict[str, str]:
         with pytest.raises(ValidationError) as raised:
@@ -164,6 +164,7 @@ def test_faults_are_told_in_words_of_json() -> None:
     assert told(inner=[], named=[]) == {"inner": an_object, "named": an_object}
     assert told(numbers={}) == {"numbers": "Input should be a valid list"}
     assert told(numbers=[1])["numbers"].startswith("List should have at least 2 items")
+    assert told(named={"a": 1, "b": 2})["named"].startswith("Object should have at most 1 item")
     assert list(told(named={"a b": 1})) == ["named/a b"]
 
 
