@@ -183,7 +183,7 @@ class Catalog:
                 raise Refused(f"version {follows} has taken over the leads of version {number}")
             return product.but(candidate=number, percent=percent, updated_at=at)
 
-        return await self._change(product_id, decide, "product.rollout", f"version {number}, {percent:g} %", author)
+        return await self._change(product_id, decide, "product.rollout", author)
 
     async def rollback(
         self, product_id: str, number: int | None = None, *, author: str, expected: int | None = None
@@ -213,10 +213,10 @@ class Catalog:
                 raise Refused("no other version was live before")
             return product.but(candidate=None, percent=0, updated_at=at)
 
-        return await self._change(product_id, decide, "product.rollback", f"to {number or 'the one before'}", author)
+        return await self._change(product_id, decide, "product.rollback", author)
 
     async def _change(
-        self, id: str, decided: Callable[[Product, Instant], Product], action: str, detail: str, author: str
+        self, id: str, decided: Callable[[Product, Instant], Product], action: str, author: str
     ) -> Product:
         async def read() -> Document:
             (found,) = await self._store.get(Kind.PRODUCTS, id)
@@ -227,8 +227,9 @@ class Catalog:
         def decide(found: Document) -> Decision[Product]:
             at = instant(now())
             after = decided(Product.read(found.body), at)
-            kept = Replace(Kind.PRODUCTS, id, found.version, after.body())
-            return Decision(after, [kept, audit.entry(author, action, id, at=at, detail=detail)])
+            rollout = f", version {after.candidate} for {after.percent:g} % of new leads" if after.candidate else ""
+            noted = audit.entry(author, action, id, at=at, detail=f"version {after.live} is live{rollout}")
+            return Decision(after, [Replace(Kind.PRODUCTS, id, found.version, after.body()), noted])
 
         done = await run(self._store, read, decide)
         self._forget(id)
