@@ -275,6 +275,7 @@ async def test_a_search_follows_the_persons_changes(api: Api) -> None:
         ("product_id=a/b", "product_id"),
         ("q=" + "x" * 201, "q"),
         ("colour=red", "colour"),
+        ("stage=User&stage=Customer", "stage"),
     ],
 )
 async def test_a_bad_query_names_its_parameter(api: Api, query: str, path: str) -> None:
