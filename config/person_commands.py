@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from config.commands import link_secrets, with_store
+from config.commands import link_secrets, who, with_store
 from config.settings import Settings
 from tracker.store.port import Store
 
@@ -37,7 +37,7 @@ def erase(settings: Settings, arguments: argparse.Namespace) -> int:
         if not arguments.yes and not _sure(f"Erase {name}, {len(whole.leads)} leads and all that was said? [y/N] "):
             print("nothing was erased", file=sys.stderr)
             return 1
-        receipt = await privacy.erase(whole.persons[0].id, by="leadline erase")
+        receipt = await privacy.erase(whole.persons[0].id, by=who("leadline erase"))
         print(orjson.dumps({"erasure_id": receipt.id, **receipt.erasure.body()}, option=orjson.OPT_INDENT_2).decode())
         return 0
 

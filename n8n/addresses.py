@@ -108,7 +108,7 @@ def parse(text: str) -> URL:
         host, port = url.raw_host, url.port
     except ValueError as error:
         raise ValueError("wants an address such as https://n8n.example.com/webhook/leads") from error
-    if url.scheme not in {"http", "https"} or not host or not port or not text.isprintable():
+    if url.scheme not in {"http", "https"} or not host or " " in host or not port or not text.isprintable():
         raise ValueError("wants an address such as https://n8n.example.com/webhook/leads")
     if url.raw_user is not None or url.raw_password is not None:
         raise ValueError("must not contain a user or a password: whoever lists the addresses would read them")

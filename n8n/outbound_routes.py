@@ -11,7 +11,7 @@ from tracker.errors import Fault, Invalid
 from tracker.keys import Scope
 from tracker.model import Input, Output
 from tracker.times import Instant
-from tracker.web import Answer, Call, Route
+from tracker.web import Answer, Call, Paging, Route, listed
 
 
 class NewSubscription(Input):
@@ -53,7 +53,8 @@ class SubscriptionRoutes:
         return [
             Route("POST", "/subscriptions", scope, self.add, "Have events posted to an address",
                   {200: SubscriptionMade, 201: SubscriptionMade}, body=NewSubscription, creates=True, errors=(409,)),
-            Route("GET", "/subscriptions", scope, self.list, "Who is told of events", {200: SubscriptionList}),
+            Route("GET", "/subscriptions", scope, self.list, "Who is told of events", {200: SubscriptionList},
+                  query=Paging),
             Route("DELETE", "/subscriptions/{id}", scope, self.remove, "Post nothing more to an address", {204: None},
                   errors=(409,)),
         ]  # fmt: skip
@@ -68,10 +69,9 @@ class SubscriptionRoutes:
         added = await self._subscriptions.add(str(address), given.types, given.secret, by=call.principal.name)
         return Answer(201 if added.new else 200, {**_shown(added.id, added.subscription), "secret": added.secret})
 
-    async def list(self, call: Call[None, Any]) -> Answer:
-        known = await self._subscriptions.fresh()
-        items = [_shown(id, subscription) for id, subscription in known.subscriptions.items()]
-        return Answer(body={"items": items, "next_cursor": None})
+    async def list(self, call: Call[None, Paging]) -> Answer:
+        subscriptions, page = await self._subscriptions.page(after=call.query.after, limit=call.query.limit)
+        return listed(page, [_shown(id, subscription) for id, subscription in subscriptions.items()])
 
     async def remove(self, call: Call[None, Any]) -> Answer:
         await self._subscriptions.remove(call.path["id"], by=call.principal.name)

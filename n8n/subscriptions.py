@@ -13,7 +13,7 @@ from n8n.outbound_events import OutboundType
 from tracker import audit
 from tracker.errors import NotFound, Refused
 from tracker.model import Document
-from tracker.store.port import Change, Delete, Insert, Replace, Stale, Store
+from tracker.store.port import Change, Cursor, Delete, Insert, Page, Replace, Stale, Store
 from tracker.store.port import Document as Stored
 from tracker.store.schema import SUBSCRIPTIONS_ALL, Kind
 from tracker.times import Instant, instant, later
@@ -90,6 +90,11 @@ class Subscriptions:
         """Return the subscriptions as they are."""
         self._known = None
         return await self.known()
+
+    async def page(self, *, after: Cursor | None, limit: int) -> tuple[Mapping[str, Subscription], Page]:
+        """Return some of those in use, by id, and the page that they are of."""
+        page = await self._store.find(SUBSCRIPTIONS_ALL, after=after, limit=limit)
+        return _known(page.items).subscriptions, page
 
     async def add(self, url: str, types: Sequence[str], secret: str | None = None, *, by: str = "leadline") -> Added:
         """Register an address, or change what one that is registered gets: an address is told of an event once.

@@ -13,7 +13,7 @@ from tracker.ports import Templates
 from tracker.product import Product, ProductConfig, ProductVersion, Versioned, dump, parse, version_id
 from tracker.reading import everything
 from tracker.references import named_templates, stray_experiments
-from tracker.store.port import Document, Insert, Replace, Store
+from tracker.store.port import Cursor, Document, Insert, Page, Replace, Store
 from tracker.store.schema import PRODUCT_VERSIONS, PRODUCTS_ALL, Kind
 from tracker.times import Instant, instant, now
 from tracker.unit import Decision, run
@@ -72,8 +72,15 @@ class Catalog:
 
     async def products(self) -> list[Versioned]:
         """Return every product's live version, by product id."""
-        page = await self._store.find(PRODUCTS_ALL, limit=1000)
-        found = await asyncio.gather(*(self.live(document.id) for document in page.items))
+        return await self._live([found.id async for found in everything(self._store, PRODUCTS_ALL)])
+
+    async def page(self, *, after: Cursor | None, limit: int) -> tuple[list[Versioned], Page]:
+        """Return some products' live versions, by product id, and the page that they are of."""
+        page = await self._store.find(PRODUCTS_ALL, after=after, limit=limit)
+        return await self._live([found.id for found in page.items]), page
+
+    async def _live(self, product_ids: Sequence[str]) -> list[Versioned]:
+        found = await asyncio.gather(*map(self.live, product_ids))
         return [versioned for versioned in found if versioned]
 
     async def names(self) -> Mapping[str, str]:
@@ -83,12 +90,12 @@ class Catalog:
             self._names = (asked, {v.config.product_id: v.config.name for v in await self.products()})
         return self._names[1]
 
-    async def versions(self, product_id: str) -> list[ProductVersion]:
-        """Return the versions of a product, newest first. Raises: NotFound."""
-        versions = await self._every_version(product_id)
-        if not versions:
+    async def versions(self, product_id: str, *, after: Cursor | None = None, limit: int = 100) -> Page:
+        """Return a page of the versions of a product, newest first. Raises: NotFound."""
+        page = await self._store.find(PRODUCT_VERSIONS, product_id, reverse=True, after=after, limit=limit)
+        if not page.items and after is None:
             raise NotFound(f"there is no product {product_id}")
-        return versions
+        return page
 
     async def _every_version(self, product_id: str) -> list[ProductVersion]:
         found = [ProductVersion.read(d.body) async for d in everything(self._store, PRODUCT_VERSIONS, product_id)]
@@ -176,7 +183,7 @@ class Catalog:
                 raise Refused(f"version {follows} has taken over the leads of version {number}")
             return product.but(candidate=number, percent=percent, updated_at=at)
 
-        return await self._change(product_id, decide, "product.rollout", f"version {number}, {percent:g} %", author)
+        return await self._change(product_id, decide, "product.rollout", author)
 
     async def rollback(
         self, product_id: str, number: int | None = None, *, author: str, expected: int | None = None
@@ -206,10 +213,10 @@ class Catalog:
                 raise Refused("no other version was live before")
             return product.but(candidate=None, percent=0, updated_at=at)
 
-        return await self._change(product_id, decide, "product.rollback", f"to {number or 'the one before'}", author)
+        return await self._change(product_id, decide, "product.rollback", author)
 
     async def _change(
-        self, id: str, decided: Callable[[Product, Instant], Product], action: str, detail: str, author: str
+        self, id: str, decided: Callable[[Product, Instant], Product], action: str, author: str
     ) -> Product:
         async def read() -> Document:
             (found,) = await self._store.get(Kind.PRODUCTS, id)
@@ -220,8 +227,9 @@ class Catalog:
         def decide(found: Document) -> Decision[Product]:
             at = instant(now())
             after = decided(Product.read(found.body), at)
-            kept = Replace(Kind.PRODUCTS, id, found.version, after.body())
-            return Decision(after, [kept, audit.entry(author, action, id, at=at, detail=detail)])
+            rollout = f", version {after.candidate} for {after.percent:g} % of new leads" if after.candidate else ""
+            noted = audit.entry(author, action, id, at=at, detail=f"version {after.live} is live{rollout}")
+            return Decision(after, [Replace(Kind.PRODUCTS, id, found.version, after.body()), noted])
 
         done = await run(self._store, read, decide)
         self._forget(id)

@@ -104,12 +104,13 @@ class Created(NamedTuple):
 
 
 class _KnownPerson(NamedTuple):
-    """Attributes: foreign: keys of somebody else, who is not meant. taken: keys that somebody else has left behind, and
-    whose they were. besides: what goes with them, and review items for the foreign ones.
+    """Attributes: there: the lead, where there is one. config: with which a new one enters. foreign: keys of somebody
+    else, who is not meant. taken: keys that somebody else has left behind, and whose they were. besides: what goes with
+    them, and review items for the foreign ones.
     """
 
     person: Document | None
-    lead: Document | None
+    there: Loaded | None
     new_keys: tuple[Key, ...]
     config: Versioned
     foreign: frozenset[Key] = frozenset()
@@ -126,7 +127,7 @@ class Contacts:
         self._clock: Callable[[], datetime] = recorder.clock
 
     async def create(self, wanted: NewLead, *, record: Callable[[], Record[Created] | None]) -> Created:
-        """Create the lead, or return the one that this person has in the product.
+        """Create the lead, or return the one that this person has in the product: known by what is new of its keys too.
 
         Raises: Invalid: no such product.
         """
@@ -145,15 +146,11 @@ class Contacts:
             taken = [key for key, _ in claims.taken]
             foreign = frozenset(key for key, owner in owners.items() if owner != id and key not in taken)
             besides = [*claims.changes, *await self._notes(id, owners, claims)]
+            config = await self._catalog.entering(wanted.product_id, id) or live
             refused = tuple(await self._recorder.opt_outs.of(matched.new_keys))
             person = documents[matched.person_id] if matched.person_id else None
-            existing = person.body["leads"].get(wanted.product_id) if person else None
-            (lead,) = await self._store.get(Kind.LEADS, existing) if existing else [None]
-            if lead is not None:
-                config = await self._catalog.version(wanted.product_id, lead.body["config_number"])
-            else:
-                config = await self._catalog.entering(wanted.product_id, id)
-            return _KnownPerson(person, lead, matched.new_keys, config or live, foreign, refused, claims.taken, besides)
+            there = await self._there(person, wanted.product_id) if person else None
+            return _KnownPerson(person, there, matched.new_keys, config, foreign, refused, claims.taken, besides)
 
         def decide(known: _KnownPerson) -> Decision[Created]:
             return decide_creation(wanted, known, lead_id=lead_id, person_id=person_id, now=self._clock())
@@ -161,6 +158,17 @@ class Contacts:
         created = await run(self._store, read, decide, reactors=self._recorder.reactors, record=record())
         self._recorder.after()
         return created
+
+    async def _there(self, person: Document, product_id: str) -> Loaded | None:
+        """Return the lead that a person has in a product."""
+        id = person.body["leads"].get(product_id)
+        (found,) = await self._store.get(Kind.LEADS, id) if id else [None]
+        if found is None:
+            return None
+        lead = Lead.read(found.body)
+        config = await self._catalog.version(product_id, lead.config_number)
+        assert config is not None, "a lead has a configuration"
+        return Loaded(found.id, found.version, lead, person.id, person.version, Person.read(person.body), config)
 
     async def _notes(self, person_id: str, owners: Mapping[Key, str], claims: Claims) -> list[Insert]:
         """Return the review items for addresses of others that are not there yet; nobody is merged for a form."""
@@ -196,16 +204,14 @@ class Contacts:
 def decide_creation(
     wanted: NewLead, known: _KnownPerson, *, lead_id: str, person_id: str, now: datetime
 ) -> Decision[Created]:
-    if known.lead is not None and known.person is not None:
-        return _recognised(wanted, known, known.lead, known.person, now=now)
+    if known.there is not None:
+        return _recognised(wanted, known, known.there, cause=lead_id, now=now)
     at = instant(now)
     stored = Person.read(known.person.body) if known.person else Person(created_at=at, updated_at=at)
     if known.person is not None:
         person_id = known.person.id
     person = _merged(stored, wanted, at=now, foreign=known.foreign).with_lead(wanted.product_id, lead_id)
-    person = inheriting(refusing(person, known.refused), known.taken)
-    if wanted.crm_user_id and not any(i.source == wanted.source for i in person.crm):
-        person = _in_crm(person, wanted.source, wanted.crm_user_id)
+    person = _identified(inheriting(refusing(person, known.refused), known.taken), wanted)
     lead = Lead(
         person_id=person_id,
         product_id=wanted.product_id,
@@ -227,38 +233,43 @@ def decide_creation(
 
 
 def _recognised(
-    wanted: NewLead, known: _KnownPerson, found: Document, owner: Document, *, now: datetime
+    wanted: NewLead, known: _KnownPerson, loaded: Loaded, *, cause: str, now: datetime
 ) -> Decision[Created]:
-    """Return the lead that is there. By what its person was not known until now, it is known from now on."""
-    lead, stored, at = Lead.read(found.body), Person.read(owner.body), instant(now)
-    keys = [key for key in known.new_keys if key.kind == "crm" or getattr(stored, key.kind) is None]
+    """Answer with the lead that is there. What is known of it stays, but the person is known by each new key from now
+    on, or the next call that has only this one would make another person.
+    """
+    at, before, given = instant(now), loaded.person, wanted.personal()
+    keys = [*known.new_keys, *(key for key, _ in known.taken)]
     if not keys:
-        return Decision(Created(found.id, found.version, lead, stored, False))
-    values = {key.kind: key.value for key in keys if key.kind != "crm"}
-    person = stored.updated({**values, "told": {**stored.told, **dict.fromkeys(values, at)}}, at=at)
-    after = lead.but(updated_at=at)
-    if wanted.crm_user_id and any(key.kind == "crm" for key in keys):
-        person = _in_crm(person, wanted.source, wanted.crm_user_id)
-        after = after.but(crm_user_id=lead.crm_user_id or wanted.crm_user_id)
-    person = refusing(person, known.refused)
-    changes: list[Change] = [Replace(Kind.LEADS, found.id, found.version, after.body())]
-    changes += [Insert(Kind.PERSON_KEYS, key.id, {"person_id": owner.id}) for key in keys]
-    changes += person_changes(owner.id, owner.version, person, stored)
+        return Decision(Created(loaded.id, loaded.version, loaded.lead, before, False), known.besides)
+    first = {key.kind: given[key.kind] for key in keys if key.kind in given and getattr(before, key.kind) is None}
+    person = before.updated({**first, "told": before.told | dict.fromkeys(first, at)}, at=at)
+    person = _identified(inheriting(refusing(person, known.refused), known.taken), wanted)
+    lead = loaded.lead.but(crm_user_id=loaded.lead.crm_user_id or wanted.crm_user_id, updated_at=at)
+    changes: list[Change] = [
+        Replace(Kind.LEADS, loaded.id, loaded.version, lead.body()),
+        *(Insert(Kind.PERSON_KEYS, key.id, {"person_id": loaded.person_id}) for key in known.new_keys),
+        *person_changes(loaded.person_id, loaded.person_version, person, before),
+        *known.besides,
+    ]
     facts = Facts(
-        lead_id=found.id,
-        lead=after,
+        lead_id=loaded.id,
+        lead=lead,
         person=person,
-        config=known.config.config,
+        config=loaded.config.config,
         now=now,
-        lead_before=lead,
-        person_before=stored,
-        cause=f"{found.id}:{found.version}",
+        lead_before=loaded.lead,
+        person_before=before,
+        cause=cause,
     )
-    return Decision(Created(found.id, found.version + 1, after, person, False), changes, [facts])
+    return Decision(Created(loaded.id, loaded.version + 1, lead, person, False), changes, [facts])
 
 
-def _in_crm(person: Person, source: str, user_id: str) -> Person:
-    return person.but(crm=(*person.crm, CrmIdentity(source=source, user_id=user_id)))
+def _identified(person: Person, wanted: NewLead) -> Person:
+    """Return a person with its id in the CRM, where that CRM has not given another one."""
+    if not wanted.crm_user_id or any(i.source == wanted.source for i in person.crm):
+        return person
+    return person.but(crm=(*person.crm, CrmIdentity(source=wanted.source, user_id=wanted.crm_user_id)))
 
 
 def _strangers(wanted: NewLead, documents: dict[str, Document]) -> frozenset[str]:

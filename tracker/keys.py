@@ -8,8 +8,8 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from tracker import audit
-from tracker.errors import Forbidden, NotFound, Refused, Unauthenticated
-from tracker.model import Document
+from tracker.errors import Fault, Forbidden, Invalid, NotFound, Refused, Unauthenticated
+from tracker.model import Document, clean
 from tracker.reading import everything
 from tracker.store.port import Change, Insert, Replace, Store
 from tracker.store.port import Document as Stored
@@ -24,6 +24,8 @@ PREFIX = "ll_"
 
 SEED = "LEADLINE_API_KEY"
 """The name of the key of the settings."""
+
+LONGEST_NAME = 100
 
 
 class Scope(StrEnum):
@@ -96,9 +98,13 @@ class Keys:
     async def create(self, name: str, scopes: tuple[Scope, ...], *, by: str = "leadline") -> str:
         """Make a key and return it; it cannot be shown again.
 
-        Raises: Refused: another key in use has the name. A key is revoked by its name, and answers to repeat are kept
-            by it.
+        Raises: Invalid: a name that cannot be. Refused: another key in use has the name. A key is revoked by its name,
+            and answers to repeat are kept by it.
         """
+        name, scopes = clean(name), tuple(dict.fromkeys(scopes))
+        if not 1 <= len(name) <= LONGEST_NAME:
+            wanted = f"wants 1 to {LONGEST_NAME} characters"
+            raise Invalid(f"the name {wanted}", Fault("name", wanted))
         if name == SEED or await self._in_use(name):
             raise Refused(f"a key named {name} is in use: revoke it first, or give this one another name")
         key = PREFIX + secrets.token_urlsafe(32)
@@ -113,8 +119,7 @@ class Keys:
 
     async def all(self) -> list[tuple[str, ApiKey]]:
         """Return every key with its hash."""
-        page = await self._store.find(KEYS_ALL, limit=1000)
-        return [(found.id, ApiKey.read(found.body)) for found in page.items]
+        return [(found.id, ApiKey.read(found.body)) async for found in everything(self._store, KEYS_ALL)]
 
     async def revoke(self, name: str, *, by: str = "leadline") -> int:
         """Revoke every key of this name and return how many. Raises: NotFound: there is none in use."""

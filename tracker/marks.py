@@ -10,7 +10,15 @@ import orjson
 from tracker.identity import Key
 
 PARTICULAR = 16
-"""Characters from which an id is nobody else's, wherever it stands. A shorter one, such as 42, has to be the text."""
+"""Characters from which an id is nobody else's, wherever it stands. A shorter one, such as 42, is also a version, a
+count or another thing's id: it has to be what a field says that is called as a person's id is.
+"""
+
+OF_SOMEBODY = re.compile(
+    r"(?:^|crm|user|contact|customer|person|member|visitor|sender|recipient)[\s_.-]*ids?$|^(?:user|contact|visitor|sender)$",
+    re.IGNORECASE,
+)
+"""What such fields are called, ours and those of other systems."""
 
 GAP = r"[\s().\-/]{0,3}"
 """What people write between the digits of a number."""
@@ -31,10 +39,10 @@ class Marks:
 
     def told_in(self, value: Any) -> bool:
         """Whether any text within, JSON texts opened, names the person."""
-        return any(self._are_in(text, is_name=is_name) for text, is_name in _texts(value))
+        return any(self._are_in(text, field) for text, field in _texts(value))
 
-    def _are_in(self, text: str, *, is_name: bool) -> bool:
-        if not is_name and text.strip().casefold() in self._words:
+    def _are_in(self, text: str, field: str) -> bool:
+        if text.strip().casefold() in self._words and OF_SOMEBODY.search(field):
             return True
         text = unquote(text).casefold()
         return any(pattern.search(text) for pattern in self._patterns)
@@ -67,24 +75,24 @@ def _is_number(text: str) -> bool:
     return text.isascii() and text.isdecimal()
 
 
-def _texts(value: Any) -> Iterator[tuple[str, bool]]:
-    """Yield every text within, and whether it is the name of a field: a short id may happen to be called like one."""
-    rest = [value]  # rather than a recursion: what somebody sent may be as deep as they like
+def _texts(value: Any) -> Iterator[tuple[str, str]]:
+    """Yield every text within, and the field that says it; of none for the name of a field."""
+    rest = [(value, "")]  # rather than a recursion: what somebody sent may be as deep as they like
     while rest:
-        value = rest.pop()
+        value, field = rest.pop()
         if isinstance(value, dict):
-            yield from ((name, True) for name in value)
-            rest += value.values()
+            yield from ((name, "") for name in value)
+            rest += ((inner, name) for name, inner in value.items())
         elif isinstance(value, list):
-            rest += value
+            rest += ((inner, field) for inner in value)
         elif isinstance(value, str):
             inner = opened(value)
             if inner is value:
-                yield value, False
+                yield value, field
             else:
-                rest.append(inner)
+                rest.append((inner, field))
         elif isinstance(value, int) and not isinstance(value, bool):
-            yield str(value), False
+            yield str(value), field
 
 
 def opened(text: str) -> Any:

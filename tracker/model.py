@@ -59,17 +59,26 @@ class Output(BaseModel):
 def faults(error: ValidationError) -> tuple[Fault, ...]:
     """Return everything that is wrong with an input, each with its path."""
     return tuple(
-        Fault("/".join(str(part) for part in e["loc"]), _words(e["type"], e["msg"]))
+        Fault("/".join(str(part) for part in e["loc"] if part != OF_NAME), _words(e["type"], e["msg"]))
         for e in error.errors(include_url=False, include_context=False, include_input=False)
     )
+
+
+OF_NAME = "[key]"
+"""What ends the path of a fault of a field's name."""
 
 
 def _words(kind: str, message: str) -> str:
     """Return a message in words of JSON: values as the caller writes them, not as Python does."""
     if kind == "literal_error":
         return re.sub(r"<[\w.]+: ('[^']*')>", r"\1", message)
-    if kind in {"model_type", "dict_type"}:
+    if kind in {"model_type", "model_attributes_type", "dict_type"}:
         return "Input should be an object"
+    if kind == "tuple_type":
+        return "Input should be a valid list"
+    for python, json in (("Tuple ", "List "), ("Dictionary ", "Object ")):
+        if message.startswith(python):
+            return json + message.removeprefix(python)
     return message.removeprefix("Value error, ")
 
 

@@ -48,7 +48,6 @@ OF_LEAD: tuple[Index, ...] = (
     HANDOFFS_BY_LEAD,
     OUTBOUND_BY_LEAD,
     THRESHOLDS_BY_LEAD,
-    REVIEW_BY_LEAD,
     EVENTS_BY_LEAD,
     AUDIT_BY_LEAD,
 )
@@ -58,9 +57,18 @@ OF_PERSON: tuple[Index, ...] = (CONSENTS_BY_PERSON,)
 """What belongs to a person, whatever the lead."""
 
 BY_ID = frozenset(
-    {Kind.PERSONS, Kind.PERSON_KEYS, Kind.LEADS, Kind.LEAD_WORDS, Kind.ENROLMENTS, Kind.MERGES, Kind.INBOX}
+    {
+        Kind.PERSONS,
+        Kind.PERSON_KEYS,
+        Kind.LEADS,
+        Kind.LEAD_WORDS,
+        Kind.ENROLMENTS,
+        Kind.MERGES,
+        Kind.INBOX,
+        Kind.OUTBOUND_LANES,
+    }
 )
-"""What is found from the person itself."""
+"""What is found from the person itself, or from what belongs to it."""
 
 SEARCHED: tuple[Index, ...] = (REVIEW_ALL, IDEMPOTENCY_EXPIRY)
 """What may tell of a person without naming a lead: every document is looked at."""
@@ -72,7 +80,6 @@ OF_NOBODY = frozenset(
         Kind.TEMPLATES,
         Kind.TEMPLATE_CONTENTS,
         Kind.SUBSCRIPTIONS,
-        Kind.OUTBOUND_LANES,
         Kind.COUNTERS,
         Kind.AUDIT,
         Kind.API_KEYS,
@@ -186,20 +193,26 @@ class Privacy:
         self, persons: Sequence[str], leads: Sequence[str], contacts: Sequence[str], words: Sequence[str]
     ) -> AsyncIterator[Stored]:
         """Yield what there is about a person besides the documents that it is found by, each once."""
-        seen: set[str] = set()
         found_by = [(index, leads) for index in OF_LEAD] + [(index, persons) for index in OF_PERSON]
         for index, names in (*found_by, (INBOX_BY_CONTACT, contacts)):
             for name in names:
                 async for document in everything(self._store, index, name, chunk=CHUNK):
-                    if document.kind is Kind.REVIEW:
-                        seen.add(document.id)
                     yield document
+        items = {d.id: d for name in leads async for d in everything(self._store, REVIEW_BY_LEAD, name, chunk=CHUNK)}
+        items |= {d.id: d async for d in self._naming(REVIEW_ALL, words)}
+        # Before the items, so that it holds after a crash: an answer may tell of one by nothing but its id.
+        async for document in self._naming(IDEMPOTENCY_EXPIRY, [*words, *items]):
+            yield document
+        for document in items.values():
+            yield document
+
+    async def _naming(self, index: Index, words: Sequence[str]) -> AsyncIterator[Stored]:
+        """Yield what tells of any of these words."""
         marks = Marks(words)
-        for index in SEARCHED:
-            async for document in everything(self._store, index, chunk=CHUNK):
-                if document.id not in seen and marks.told_in(document.body):
-                    yield document
-                await asyncio.sleep(0)  # a long look keeps nobody waiting
+        async for document in everything(self._store, index, chunk=CHUNK):
+            if marks.told_in(document.body):
+                yield document
+            await asyncio.sleep(0)  # a long look keeps nobody waiting
 
     async def erase(self, person_id: str, *, by: str, only: Callable[[Whole], bool] = lambda _: True) -> Receipt:
         """Remove a person everywhere. What it refused is remembered as hashes of its addresses.
@@ -235,7 +248,8 @@ class Privacy:
             )
             changes: list[Change] = [Delete(d.kind, d.id, d.version) for d in gone]
             changes += self._opt_outs.kept(whole.person, whole.names, refused, at=at)
-            changes += [Insert(Kind.ERASURES, id, erasure.body()), audit.entry(by, "person.erase", id, at=at)]
+            noted = audit.entry(by, "person.erase", id, at=at, detail=", ".join(erasure.persons))
+            changes += [Insert(Kind.ERASURES, id, erasure.body()), noted]
             return Decision(Receipt(id, erasure), changes)
 
         # From this commit on nobody finds the person; the rest goes chunk by chunk, again after a crash.
@@ -277,12 +291,16 @@ class Privacy:
     async def _remove(self, document: Stored) -> int:
         """Delete a document, whoever changed it meanwhile, and return whether it was there."""
 
-        async def read() -> Stored | None:
-            (now,) = await self._store.get(document.kind, document.id)
-            return now
+        gone = [(document.kind, document.id)]
+        if document.kind is Kind.OUTBOUND:  # nothing of the lead waits there any more
+            gone.append((Kind.OUTBOUND_LANES, document.body["lane"]))
 
-        def decide(now: Stored | None) -> Decision[int]:
-            return Decision(1, [Delete(now.kind, now.id, now.version)]) if now else Decision(0)
+        async def read() -> list[Stored]:
+            return [now for kind, id in gone for now in await self._store.get(kind, id) if now]
+
+        def decide(there: list[Stored]) -> Decision[int]:
+            count = sum(now.kind is document.kind for now in there)
+            return Decision(count, [Delete(now.kind, now.id, now.version) for now in there])
 
         if document.kind is Kind.MESSAGES:  # before the document, without which nobody would know of it
             await self._elsewhere.forget(document.id)

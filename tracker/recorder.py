@@ -113,11 +113,12 @@ class Recorder:
         return await self.loaded(found)
 
     async def loaded(self, found: Document) -> Loaded:
-        """Return the lead of a document together with its person and configuration."""
+        """Return the lead of a document together with its person and configuration. Raises: NotFound."""
         lead = Lead.read(found.body)
         person = (await followed(self.store, [lead.person_id])).get(lead.person_id)
         config = await self.catalog.version(lead.product_id, lead.config_number)
-        assert person is not None, "a lead has a person"
+        if person is None:  # erased since the document was read
+            raise NotFound(f"there is no lead {found.id}")
         assert config is not None, "a lead has a configuration"
         return Loaded(found.id, found.version, lead, person.id, person.version, Person.read(person.body), config)
 

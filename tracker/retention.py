@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
+import orjson
+
 from tracker import audit
 from tracker.catalog import Catalog
 from tracker.errors import NotFound, Refused
@@ -20,7 +22,7 @@ from tracker.model import Document
 from tracker.privacy import Privacy, Whole
 from tracker.product_parts import Kept
 from tracker.reading import everything
-from tracker.review import ReviewStatus
+from tracker.review import ReviewItem, ReviewKind, ReviewStatus
 from tracker.review import ended as review_ended
 from tracker.store.port import Change, Cursor, Delete, Insert, Replace, Store
 from tracker.store.port import Document as Stored
@@ -221,13 +223,22 @@ class Retention:
         now = self._clock()
         shortest = min(days["review"] for days in policies.values() if "review" in days)
         high = later(now, hours=-24 * shortest)
-        page = await self._store.find(REVIEW_BY_STATUS, status, high=high, after=after, limit=CHUNK)
+        # An item may take its event along.
+        page = await self._store.find(REVIEW_BY_STATUS, status, high=high, after=after, limit=max(CHUNK // 2, 1))
         due = []
         for found in page.items:
             product_id = found.body["product_id"]
             if is_due(review_ended(found), review_days(product_id, policies, products), now):
-                due.append(Due(product_id or "(no product)", "review", deleted(found)))
+                ends = [found, *await self._unsent(found)]
+                due += [Due(product_id or "(no product)", "review", deleted(one)) for one in ends]
         return Chunk(due, after=page.next)
+
+    async def _unsent(self, found: Stored) -> list[Stored]:
+        """Return the outbound event that a discarded item was about: nobody can send it any more."""
+        item = ReviewItem.read(found.body)
+        if item.kind is not ReviewKind.OUTBOUND or item.status is not ReviewStatus.DISCARDED:
+            return []
+        return [one for one in await self._store.get(Kind.OUTBOUND, orjson.loads(item.input)["outbound_id"]) if one]
 
     def _decide(self, step: Step) -> Decision[Done]:
         if step.waits:

@@ -247,7 +247,10 @@ def _segment(value: str) -> str:
 def _query(model: type[Input], request: web.Request) -> Any:
     if not request.query_string:
         return model() if model is not NoQuery else _NO_QUERY
-    return validated(model, dict(request.query), "the query is not as documented")
+    given = request.query
+    if twice := sorted(name for name in set(given) if len(given.getall(name)) > 1):
+        raise Invalid("the query is not as documented", *(Fault(name, "is given more than once") for name in twice))
+    return validated(model, dict(given), "the query is not as documented")
 
 
 _NO_QUERY = NoQuery()

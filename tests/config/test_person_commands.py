@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from config.__main__ import main
+from config.commands import who
 from tests.e2e.client import login
 from tracker.catalog import Catalog
 from tracker.ingestion import Ingestion
@@ -65,6 +66,7 @@ def test_a_person_is_erased_by_any_name(
     assert main(arguments) == 0
     receipt = orjson.loads(capsys.readouterr().out)
     assert (receipt["leads"], receipt["counts"]["leads"], receipt["running"]) == ([lead_id], 1, False)
+    assert receipt["by"] == who("nobody")
     assert not asyncio.run(_leads(tmp_path, lead_id))
     assert main(arguments) == 1
     assert "there is no person" in capsys.readouterr().err

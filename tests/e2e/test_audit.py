@@ -142,6 +142,19 @@ async def test_what_changes_nothing_is_not_in_the_audit(api: Api) -> None:
     assert await api.everything("/audit") == before
 
 
+async def test_the_audit_says_which_version_became_live(api: Api) -> None:
+    """Also where a rollback named none, and whose share a rollout is."""
+    await put(api)
+    await api.put("/products/flowdesk?draft=true", {"product_id": "flowdesk", "name": "A third"})
+    await api.post("/products/flowdesk/rollout", {"version": 3, "percent": 10})
+    await api.post("/products/flowdesk/rollback")
+    told = [(e["action"], e["detail"]) for e in (await api.get("/audit")).body["items"][:2]]
+    assert told == [
+        ("product.rollback", "version 1 is live"),
+        ("product.rollout", "version 2 is live, version 3 for 10 % of new leads"),
+    ]
+
+
 async def test_keys_and_users_are_in_the_audit(api: Api) -> None:
     """The keys' names and scopes, the users' names and roles; the newest first, page by page, for admin alone."""
     from tracker.desk.passwords import Cost

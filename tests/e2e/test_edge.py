@@ -15,7 +15,7 @@ from config.app import build
 from config.settings import Settings
 from tests.e2e.client import ADMIN, Api, login
 from tracker.keys import Scope
-from tracker.web import MAX_BODY, Route
+from tracker.web import MAX_BODY, Paging, Route
 
 ROUTES: list[Route] = list(build(Settings(), None, secrets=["s" * 20], base_url="http://leadline.test").routes)  # type: ignore[arg-type]
 CLOSED = [route for route in ROUTES if route.scope is not None]
@@ -72,6 +72,30 @@ async def test_the_desk_asks_everybody_to_sign_in(api: Api) -> None:
             reply = await api.call(route.method, address(route, "nobody"), key=key)
             assert reply.status == 303, name(route)
             assert reply.headers["Location"].startswith("/desk/sign-in"), name(route)
+
+
+def test_every_list_is_read_page_by_page() -> None:
+    """Whatever answers `next_cursor` takes `limit` and `cursor`: who can read one list can read them all."""
+    lists = [
+        route
+        for route in ROUTES
+        for answer in route.answers.values()
+        if isinstance(answer, type) and "next_cursor" in answer.model_fields and route.method == "GET"
+    ]
+    assert len(lists) > 9
+    assert [route.path for route in lists if not issubclass(route.query, Paging)] == []
+
+
+@pytest.mark.parametrize("path", ["/products", "/products/flowdesk/versions", "/subscriptions"])
+async def test_a_list_of_configuration_is_whole_over_its_pages(api: Api, path: str) -> None:
+    """Short lists too: each item once, in the order of a single page."""
+    for number in range(4):
+        await api.product(f"product-{number}")
+        await api.product(name=f"Version {number}")
+        await api.post("/subscriptions", {"url": f"https://{number}.example.com/", "types": ["lead.created"]})
+    whole = (await api.get(path)).body["items"]
+    assert len(whole) >= 4
+    assert await api.everything(path, limit=2) == whole
 
 
 async def test_a_refusal_comes_before_the_body(api: Api) -> None:
@@ -259,6 +283,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "PUT /persons/{id}/consent": {
         "email": {"status": "granted", "basis": "b", "source": "s", "at": "2026-01-05T10:00:00Z"},
         "whatsapp": {"status": "denied"},
+        "suppressed": [{"channel": "whatsapp", "reason": "r", "at": "2026-01-05T10:00:00Z", "scope": "all"}],
     },
     "POST /products/{id}/rollout": {"version": 2, "percent": 5},
     "POST /events/{id}/reclassify": {"machine": True},

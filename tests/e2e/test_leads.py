@@ -106,6 +106,25 @@ async def test_an_address_of_somebody_else_is_not_taken(api: Api) -> None:
     assert other["contact_info"]["phone"] is None
 
 
+async def test_who_is_met_again_is_known_by_what_is_new(api: Api) -> None:
+    """A known address and a new CRM id, then a new number: each of them alone means the same lead from then on. What
+    was known of it is not overwritten; an address beside the first one is another key, and does not take its place.
+    """
+    lead = await api.lead(email="dana@example.com", name="Dana")
+    more = {"email": "dana@example.com", "crm_user_id": "u7", "phone": "+4915112345678", "name": "D."}
+    again = await api.post("/leads", {"product_id": "flowdesk", **more})
+    assert (again.status, again.body["id"], again.etag) == (200, lead["id"], '"2"')
+    assert (again.body["crm_user_id"], again.body["contact_info"]["phone"]) == ("u7", "+4915112345678")
+    assert again.body["demographics"]["name"] == "Dana"
+    assert (await api.get(f"/leads/{lead['id']}")).body == again.body
+    await api.lead(crm_user_id="u7", email="d@example.com")
+    for known_by in ({"crm_user_id": "u7"}, {"phone": "+4915112345678"}, {"email": "d@example.com"}):
+        same = await api.post("/leads", {"product_id": "flowdesk", **known_by})
+        assert (same.status, same.body["id"]) == (200, lead["id"])
+    assert same.body["contact_info"]["email"] == "dana@example.com"
+    assert len((await api.get("/leads")).body["items"]) == 1
+
+
 async def test_fifty_creations_of_one_address_at_once_make_one_lead(api: Api) -> None:
     """A form that is sent fifty times makes one lead: one 201, and 200 for the others."""
     body = {"product_id": "flowdesk", "email": "dana@example.com"}
@@ -272,6 +291,7 @@ async def test_a_search_follows_the_persons_changes(api: Api) -> None:
         ("product_id=a/b", "product_id"),
         ("q=" + "x" * 201, "q"),
         ("colour=red", "colour"),
+        ("stage=User&stage=Customer", "stage"),
     ],
 )
 async def test_a_bad_query_names_its_parameter(api: Api, query: str, path: str) -> None:
@@ -504,6 +524,19 @@ async def test_the_explanation_says_what_is_still_wanting(api: Api) -> None:
         assert told == f"10 points: 10 from login. Stage Engaged_Lead. {wanting}"
     then = (await api.get(f"/leads/{lead['id']}/score?at=2026-01-06T00:00:00Z")).body["explanation"]
     assert then == "10 points: 10 from login. Stage User. The score has reached the threshold of 1 (engaged)."
+
+
+async def test_the_explanation_of_any_moment_names_the_stage_of_then(api: Api) -> None:
+    """What was missing then was missing for the next stage of then."""
+    lead = await api.lead()
+    await api.post(f"/leads/{lead['id']}/stage", {"stage": "Engaged_Lead"})
+    texts = [
+        (await api.get(f"/leads/{lead['id']}/score{at}")).body["explanation"]
+        for at in ("", f"?at={lead['created_at']}", "?at=2020-01-01T00:00:00Z", "?at=2999-01-01T00:00:00Z")
+    ]
+    user, engaged = "Stage User. 20 more", "Stage Engaged_Lead. 100 more"
+    assert [user in text for text in texts] == [False, True, True, False]
+    assert [engaged in text for text in texts] == [True, False, False, True]
 
 
 async def test_points_fade_on_the_lead_and_in_its_explanation(api: Api) -> None:

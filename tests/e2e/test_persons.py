@@ -30,6 +30,25 @@ async def stories(api: Api, lead_id: str) -> list[str]:
     return sorted(item["event_id"] for item in items if item["kind"] == "event")
 
 
+async def test_what_is_read_of_consent_may_be_put_back(api: Api) -> None:
+    """As it was read it changes nothing; a suppression in it is added, audited, and none goes by being left out."""
+    lead = await api.lead()
+    path = f"/persons/{lead['person_id']}/consent"
+    await api.event(lead["id"], "unsubscribe", channel="email")
+    await api.put(path, {"email": {"status": "granted", "basis": "form"}})
+    read = (await api.get(path)).body
+    entries = len((await api.get("/audit")).body["items"])
+    assert (await api.put(path, read)).body == read
+    assert len((await api.get("/audit")).body["items"]) == entries
+    more = {"suppressed": [{"channel": "whatsapp", "reason": "asked us by phone", "at": "2026-01-05T10:00:00Z"}]}
+    both = (await api.put(path, more)).body
+    assert [(s["channel"], s["scope"]) for s in both["suppressed"]] == [("email", "nurture"), ("whatsapp", "nurture")]
+    assert both | {"suppressed": read["suppressed"]} == read
+    assert (await api.get("/audit")).body["items"][0]["detail"] == "whatsapp suppressed"
+    assert (await api.put(path, {"suppressed": []})).body == both
+    assert (await api.put(path, {"suppressed": [{"channel": "sms"}]})).status == 422
+
+
 async def test_the_survivor_covers_both(api: Api) -> None:
     """One lead is left: its score, story and search are those of both; the absorbed id redirects."""
     older, younger = await two(api)

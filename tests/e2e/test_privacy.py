@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.client import Api, login
+from tracker.errors import NotFound
 from tracker.privacy import BY_ID, OF_LEAD, OF_NOBODY, OF_PERSON, SEARCHED, Erasure
 from tracker.store import sqlite
 from tracker.store.mongo import MongoStore
@@ -49,8 +50,8 @@ async def canary(api: Api) -> dict[str, Any]:
     known = {"crm_user_id": f"u-{CANARY}", "email": MAIL, "phone": NUMBER, "organization_name": CANARY}
     await api.post("/events/logins", login(event_id="c1", **known, **fields, feature_usage=[CANARY]))
     (lead,) = (await api.get(f"/leads?q={MAIL}")).body["items"]
-    bad = login(event_id="c2", **known, **fields) | {"occurred_at": "never"}
-    assert (await api.post("/events/logins", bad)).body["quarantined"] == 1
+    bad = login(event_id=f"c2-{CANARY}", **known, **fields) | {"occurred_at": "never"}
+    assert (await api.post("/events/logins", bad, Idempotency_Key="key-3")).body["quarantined"] == 1
     await api.post("/dead-letters", {"workflow": "w", "record": {"email": MAIL, "note": CANARY}, "error": "no"})
     metadata = {"response_data": CANARY}
     await api.event(lead["id"], id="c3", event_type="email_click", channel="email", metadata=metadata)
@@ -100,6 +101,8 @@ async def test_an_erasure_leaves_nothing_behind(api: Api, bystander: dict[str, A
     assert gone.body["done_at"] is not None
     assert gone.body["counts"]["lead_events"] >= 3
     assert gone.body["counts"]["review"] >= 2
+    (noted,) = [e for e in (await api.get("/audit")).body["items"] if e["action"] == "person.erase"]
+    assert (noted["subject"], set(noted["detail"].split(", "))) == (gone.body["erasure_id"], set(gone.body["persons"]))
     rest = await dump(store)
     left = [line[:300] for line in rest.splitlines() if CANARY in line or NUMBER.removeprefix("+") in line]
     assert left == []
@@ -107,6 +110,46 @@ async def test_an_erasure_leaves_nothing_behind(api: Api, bystander: dict[str, A
     assert (await api.call("DELETE", f"/leads/{lead['id']}")).status == 404
     assert (await api.get("/leads")).body["items"] == [bystander]
     assert (await api.get(f"/leads/{bystander['id']}/timeline")).body["items"]
+
+
+async def test_an_erasure_by_an_old_etag_removes_nobody(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where something happens to the lead while the erasure begins: it goes as its caller knew it, or stays."""
+    lead = await api.lead()
+    whole = api.server.privacy.whole
+
+    async def late(person_id: str) -> Any:
+        await api.event(lead["id"], id="late")
+        return await whole(person_id)
+
+    monkeypatch.setattr(api.server.privacy, "whole", late)
+    assert (await api.call("DELETE", f"/leads/{lead['id']}", If_Match='"1"')).status == 412
+    monkeypatch.undo()
+    assert (await api.get(f"/leads/{lead['id']}")).body["version"] == 2
+    assert (await api.call("DELETE", f"/leads/{lead['id']}", If_Match='"2"')).status == 200
+
+
+async def test_who_goes_while_somebody_looks_is_not_there(api: Api, store: Store) -> None:
+    """Between a lead and its person another process may erase both: that is nothing that went wrong."""
+    lead = await api.lead()
+    (found,) = await store.get(Kind.LEADS, lead["id"])
+    assert found is not None
+    await api.call("DELETE", f"/leads/{lead['id']}")
+    with pytest.raises(NotFound):
+        await api.server.recorder.loaded(found)
+
+
+async def test_nothing_waits_for_who_is_gone(api: Api, store: Store) -> None:
+    """Events on their way go with their lanes, which nobody would look at again; those of others stay."""
+    types = ["lead.created", "engagement.recorded"]
+    made = await api.post("/subscriptions", {"url": "https://hooks.example.com/x", "types": types})
+    leads = [await api.lead(), await api.lead()]
+    for lead in leads:
+        await api.event(lead["id"], id=lead["id"])
+    lanes = [f"{made.body['id']}:{lead['id']}" for lead in leads]
+    assert None not in await store.get(Kind.OUTBOUND_LANES, *lanes)
+    gone = await api.call("DELETE", f"/leads/{leads[0]['id']}")
+    assert gone.body["counts"]["outbound"] == 2
+    assert [lane is None for lane in await store.get(Kind.OUTBOUND_LANES, *lanes)] == [True, False]
 
 
 async def test_counts_stay_and_say_nothing(api: Api, store: Store) -> None:
@@ -228,6 +271,24 @@ async def test_what_names_the_person_in_any_way_is_told_and_removed(api: Api) ->
     assert (await api.call("DELETE", f"/leads/{lead['id']}")).body["counts"]["review"] == len(mine)
     assert [(await api.get(f"/review/{id}")).status for id in ids] == [404] * len(mine) + [200]
     assert (await api.get(f"/review/{other}")).body["input"] == NOT_ABOUT["record"]
+
+
+async def test_who_has_a_short_id_in_the_crm_is_told_of_nobody_else(api: Api) -> None:
+    """To a CRM its users may be 1, 2, 3, and so are versions and counts. Of such a person nothing of others is told or
+    removed; a record that has this id for its user is theirs.
+    """
+    one = await api.lead(crm_user_id="1", email="one@acme.example")
+    await api.post("/leads", {"product_id": "flowdesk", "email": "two@acme.example"}, Idempotency_Key="k-2")
+    await api.post("/events/logins", login(crm_user_id="3", email="three@acme.example"), Idempotency_Key="k-3")
+    seats = {"workflow": "w", "record": {"mail": "four@acme.example", "seats": 1, "event_id": "1"}, "error": "no"}
+    other = (await api.post("/dead-letters", seats)).body["review_id"]
+    bad = login(crm_user_id="1", event_id="x") | {"occurred_at": "never"}
+    (mine,) = (await api.post("/events/logins", bad)).body["results"]
+    told = (await api.get(f"/leads/{one['id']}/export")).body
+    assert [item["id"] for item in told["review"]] == [mine["review_id"]]
+    assert "idempotency" not in told
+    assert (await api.call("DELETE", f"/leads/{one['id']}")).body["counts"]["review"] == 1
+    assert (await api.get(f"/review/{other}")).status == 200
 
 
 async def test_answers_kept_for_repeats_are_told(api: Api) -> None:

@@ -281,7 +281,18 @@ def test_what_allows_nothing_is_told(setting: str):
 
 @pytest.mark.parametrize(
     "url",
-    ["", "n8n", "ftp://x/", "http://", "http:///x", "https://x:99999/", "http://u:p@x/", "http://u@x/", "http://x\n/"],
+    [
+        "",
+        "n8n",
+        "ftp://x/",
+        "http://",
+        "http:///x",
+        "https://x:99999/",
+        "http://u:p@x/",
+        "http://u@x/",
+        "http://x\n/",
+        "http://x y/",
+    ],
 )
 def test_what_is_no_address(url: str):
     """Also one with a password, which whoever lists the subscriptions would read."""

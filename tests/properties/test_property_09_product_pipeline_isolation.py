@@ -122,7 +122,7 @@ class Pair:
             config = type((await self.live(product_id)).config).model_validate(given)
             await catalog.put(config, author="mia", draft=how == "draft")
         elif how == "rollout":
-            await catalog.rollout(product_id, len(await catalog.versions(product_id)), 50, author="mia")
+            await catalog.rollout(product_id, len((await catalog.versions(product_id)).items), 50, author="mia")
         else:
             await catalog.rollback(product_id, author="mia")
 

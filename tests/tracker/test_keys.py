@@ -2,7 +2,7 @@
 
 import pytest
 
-from tracker.errors import Forbidden, NotFound, Refused, Unauthenticated
+from tracker.errors import Forbidden, Invalid, NotFound, Refused, Unauthenticated
 from tracker.keys import FRESH_SECONDS, Keys, Principal, Scope, hash_key
 from tracker.store.port import Insert, Store
 from tracker.store.schema import Kind
@@ -23,6 +23,22 @@ async def test_nobody_else_is_let_in(store: Store, header: str | None) -> None:
     await Keys(store).create("crm", (Scope.ADMIN,))
     with pytest.raises(Unauthenticated):
         await Keys(store, seed="s" * 20).principal(header)
+
+
+@pytest.mark.parametrize("name", ["", "  ", "\n", "x" * 101])
+async def test_a_key_needs_a_name(store: Store, name: str) -> None:
+    """One by which a person can tell it, in the list and in the audit, and revoke it."""
+    with pytest.raises(Invalid):
+        await Keys(store).create(name, (Scope.INGEST,))
+    assert await Keys(store).all() == []
+
+
+async def test_a_name_is_one_line_and_a_scope_is_named_once(store: Store) -> None:
+    """However it was typed: what is listed can be typed again."""
+    keys = Keys(store)
+    await keys.create(" crm\n two ", (Scope.INGEST, Scope.REVIEW, Scope.INGEST))
+    ((_, stored),) = await keys.all()
+    assert (stored.name, stored.scopes) == ("crm two", (Scope.INGEST, Scope.REVIEW))
 
 
 async def test_the_store_never_sees_a_key(store: Store) -> None:

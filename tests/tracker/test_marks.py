@@ -31,8 +31,10 @@ TOLD: tuple[Any, ...] = (
     "whatsapp:+4915112340777",
     "4915112340777 2026-01-05",
     4915112340777,
-    "42",
-    42,
+    {"crm_user_id": "42"},
+    {"user": {"id": 42}},
+    {"userId": " 42 "},
+    {"contact-ids": ["41", "42"]},
     {"id": " A-Visitor"},
     f"PUT /leads/{LEAD}/events failed",
 )
@@ -51,6 +53,10 @@ OTHERS: tuple[Any, ...] = (
     "+4915112340778",
     "+49151123407775",
     "4915112340",
+    "42",
+    42,
+    {"version": 42, "attempts": 42, "seats": "42"},
+    {"event_id": "42", "organization_id": 42, "paid": "42"},
     "42 people",
     "1742",
     {"42": "a field", "a-visitor": 1},
@@ -64,14 +70,14 @@ OTHERS: tuple[Any, ...] = (
 
 @pytest.mark.parametrize("value", TOLD, ids=repr)
 def test_what_names_the_person_is_found(value: Any) -> None:
-    """Addresses, numbers and long ids wherever they stand and however they are written, short ids as a whole."""
+    """Addresses, numbers and long ids wherever they stand and however they are written; short ids as a person's id."""
     assert MARKS.told_in({"record": [value]})
     assert MARKS.told_in({"input": orjson.dumps({"record": value}).decode()})
 
 
 @pytest.mark.parametrize("value", OTHERS, ids=repr)
 def test_what_names_somebody_else_is_not(value: Any) -> None:
-    """A longer address, another number, a text or a field that happens to hold a short id."""
+    """A longer address, another number, a text or a field that happens to hold a short id, which may be a count."""
     assert not MARKS.told_in({"record": [value]})
 
 

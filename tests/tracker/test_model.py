@@ -2,11 +2,11 @@
 
 import unicodedata
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from hypothesis import example, given
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from tests.strategies import NOON, messy, moments
 from tracker.model import (
@@ -142,6 +142,30 @@ def test_faults_name_the_path() -> None:
     with pytest.raises(ValidationError) as raised:
         Outer.model_validate({"items": [{"size": 1}, {"size": "x"}, {"size": 2, "colour": "red"}], "extra": 1})
     assert [fault.path for fault in faults(raised.value)] == ["items/1/size", "items/2/colour", "extra"]
+
+
+def test_faults_are_told_in_words_of_json() -> None:
+    """Nobody who calls the API knows of dictionaries and tuples; a bad name has the path of what it names."""
+
+    class Inner(Input):
+        size: int
+
+    class Outer(Input):
+        inner: Inner
+        numbers: Annotated[tuple[int, ...], Field(min_length=2)]
+        named: Annotated[dict[Slug, int], Field(max_length=1)]
+
+    def told(**given: Any) -> dict[str, str]:
+        with pytest.raises(ValidationError) as raised:
+            Outer.model_validate({"inner": {"size": 1}, "numbers": [1, 2], "named": {}} | given)
+        return {fault.path: fault.message for fault in faults(raised.value)}
+
+    an_object = "Input should be an object"
+    assert told(inner=[], named=[]) == {"inner": an_object, "named": an_object}
+    assert told(numbers={}) == {"numbers": "Input should be a valid list"}
+    assert told(numbers=[1])["numbers"].startswith("List should have at least 2 items")
+    assert told(named={"a": 1, "b": 2})["named"].startswith("Object should have at most 1 item")
+    assert list(told(named={"a b": 1})) == ["named/a b"]
 
 
 def test_ids_sort_by_their_time() -> None:

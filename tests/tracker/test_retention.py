@@ -12,6 +12,7 @@ import pytest
 from channels.messages import Category, Message, ended, planned
 from channels.states import State
 from config.retention import RULES, make_retention
+from n8n.posting import Posted, Poster
 from tests.e2e.client import Api, login
 from tests.fakes import Clock
 from tests.talking import Served, serving
@@ -19,6 +20,7 @@ from tracker import retention
 from tracker.events import Channel
 from tracker.lead import Lead
 from tracker.retention import is_due, is_idle, places, review_days
+from tracker.retry import ATTEMPTS
 from tracker.store.port import Document, Store
 from tracker.store.schema import INDEXES, Index, Kind
 from tracker.times import instant, later
@@ -203,6 +205,32 @@ async def test_a_number_is_about_four_kinds(api: Api, clock: Clock, store: Store
 
 
 KINDS = (Kind.TURNS, Kind.MESSAGES, Kind.HANDOFFS, Kind.REVIEW)
+
+
+async def test_an_event_that_was_given_up_goes_with_its_item(
+    api: Api, clock: Clock, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What nobody can send any more is as old as the item that told of it; while that is open, it may be sent yet."""
+
+    async def post(*_: Any) -> Posted:
+        return Posted("no answer")
+
+    await api.product(retention_days=10)
+    made = await api.post("/subscriptions", {"url": "https://hooks.example.com/x", "types": ["lead.created"]})
+    assert made.status == 201
+    monkeypatch.setattr(Poster, "post", post)
+    for _ in range(2):
+        await api.lead()
+    for _ in range(ATTEMPTS):
+        await api.server.outbound.deliverer.work()
+        clock.forward(hours=2)
+    one, other = (await api.get("/review?kind=outbound")).body["items"]
+    await api.post(f"/review/{one['id']}/discard")
+    clock.forward(hours=DAYS * 10)
+    await rounds(api, clock)
+    assert [d.id for d in await everything(store, Kind.OUTBOUND)] == [other["input"]["outbound_id"]]
+    assert (await api.get(f"/review/{one['id']}")).status == 404
+    assert (await api.post(f"/review/{other['id']}/replay")).status == 200
 
 
 async def test_idle_people_are_erased(api: Api, clock: Clock, store: Store) -> None:

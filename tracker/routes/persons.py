@@ -1,6 +1,8 @@
 """Persons over HTTP: consent, and which two of them are one."""
 
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from tracker import audit
 from tracker.errors import NotFound
@@ -10,7 +12,7 @@ from tracker.logins import person_changes
 from tracker.merges import Done, Merges
 from tracker.model import Input, Line, Name, Output, PastTime
 from tracker.people import followed
-from tracker.person import Consent, ConsentStatus, Person
+from tracker.person import Consent, ConsentStatus, Person, Suppression, SuppressionScope
 from tracker.recorder import Recorder
 from tracker.store.port import Document
 from tracker.times import Instant, instant
@@ -25,11 +27,28 @@ class ConsentGiven(Input):
     at: PastTime | None = None
 
 
+class SuppressionGiven(Input):
+    channel: Channel
+    reason: Name
+    at: PastTime | None = None
+    scope: SuppressionScope = "nurture"
+
+
 class ConsentChange(Input):
-    """Channels left out keep their consent."""
+    """Channels left out keep their consent. Suppressions are added; none is lifted."""
 
     email: ConsentGiven | None = None
     whatsapp: ConsentGiven | None = None
+    suppressed: Annotated[tuple[SuppressionGiven, ...], Field(max_length=100)] = ()
+
+    def news(self, person: Person, at: Instant) -> dict[str, Consent]:
+        """Return the consents that differ from a person's, by field. What was read of them may be sent back."""
+        given = {"email_consent": self.email, "whatsapp_consent": self.whatsapp}
+        return {
+            name: Consent(status=said.status, basis=said.basis, source=said.source or "api", at=said.at or at)
+            for name, said in given.items()
+            if said is not None and said.model_dump() != getattr(person, name).body()
+        }
 
 
 class ConsentKept(Output):
@@ -93,18 +112,17 @@ class PersonRoutes:
 
         def decide(found: Document) -> Decision[Person]:
             person = Person.read(found.body)
-            changes = {
-                f"{channel}_consent": Consent(
-                    status=given.status, basis=given.basis, source=given.source or "api", at=given.at or at
-                )
-                for channel, given in (("email", call.body.email), ("whatsapp", call.body.whatsapp))
-                if given is not None
-            }
+            changes = call.body.news(person, at)
             after = person.updated(changes, at=at)
+            for given in call.body.suppressed:
+                stop = Suppression(channel=given.channel, reason=given.reason, at=given.at or at, scope=given.scope)
+                after = after.suppress(stop)
             if after is person:
                 return Decision(person)
-            detail = ", ".join(f"{name.removesuffix('_consent')} {given.status}" for name, given in changes.items())
-            noted = audit.entry(call.principal.name, "person.consent", found.id, at=at, detail=detail)
+            told = [f"{name.removesuffix('_consent')} {given.status}" for name, given in changes.items()]
+            stopped = after.suppressions[len(person.suppressions) :]
+            told += [f"{suppression.channel} suppressed" for suppression in stopped]
+            noted = audit.entry(call.principal.name, "person.consent", found.id, at=at, detail=", ".join(told))
             return Decision(after, [*person_changes(found.id, found.version, after, person), noted])
 
         return Answer(body=_view(await run(self._store, lambda: self._found(call.path["id"]), decide)))

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from tracker.catalog import check_version
 from tracker.keys import Scope
 from tracker.model import Output
-from tracker.privacy import Privacy
+from tracker.privacy import Privacy, Whole
 from tracker.recorder import Recorder
 from tracker.times import Instant
 from tracker.web import Answer, Call, Route
@@ -51,9 +51,13 @@ class PrivacyRoutes:
         return Answer(body=await self._privacy.export(loaded.person_id))
 
     async def erase(self, call: Call[None, Any]) -> Answer:
-        loaded = await self._recorder.load(call.path["id"])
-        check_version(call.if_match, loaded.version)
-        receipt = await self._privacy.erase(loaded.person_id, by=call.principal.name)
+        loaded, expected = await self._recorder.load(call.path["id"]), call.if_match
+
+        def as_known(whole: Whole) -> bool:
+            check_version(expected, next((lead.version for lead in whole.leads if lead.id == loaded.id), 0))
+            return True
+
+        receipt = await self._privacy.erase(loaded.person_id, by=call.principal.name, only=as_known)
         erasure = receipt.erasure.body()
         shown = {name: erasure[name] for name in ("persons", "leads", "counts", "by", "at", "done_at")}
         return Answer(body={"erasure_id": receipt.id, **shown})

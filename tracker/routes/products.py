@@ -12,7 +12,7 @@ from tracker.model import Input, Line, Output
 from tracker.product import ProductConfig, ProductVersion, Versioned, dump
 from tracker.product_parts import Percent
 from tracker.times import Instant
-from tracker.web import Answer, Call, Route, etag
+from tracker.web import Answer, Call, Paging, Route, etag, listed
 
 READ_ONLY = Field(exclude=True, json_schema_extra={"readOnly": True})
 
@@ -93,7 +93,7 @@ class ProductRoutes:
     def routes(self) -> list[Route]:
         read, write = Scope.LEADS_READ, Scope.CONFIG_WRITE
         return [
-            Route("GET", "/products", read, self.list, "Every product", {200: ProductList}),
+            Route("GET", "/products", read, self.list, "Every product", {200: ProductList}, query=Paging),
             Route("GET", "/products/{id}", read, self.get, "A product's live configuration", {200: ProductView}),
             Route("PUT", "/products/{id}", write, self.put, "Make a new version and set it live", {200: ProductView},
                   body=ProductBody, query=PutQuery, errors=(412,), also=self.faults),
@@ -101,12 +101,13 @@ class ProductRoutes:
                   {200: ProductView}, body=Rollout, errors=(404, 409, 412)),
             Route("POST", "/products/{id}/rollback", write, self.rollback, "Return to an older version",
                   {200: ProductView}, body=Rollback, optional=True, errors=(404, 409, 412)),
-            Route("GET", "/products/{id}/versions", read, self.versions, "Versions, newest first", {200: VersionList}),
+            Route("GET", "/products/{id}/versions", read, self.versions, "Versions, newest first", {200: VersionList},
+                  query=Paging),
         ]  # fmt: skip
 
-    async def list(self, call: Call[None, Any]) -> Answer:
-        products = await self._catalog.products()
-        return Answer(body={"items": [_view(product) for product in products], "next_cursor": None})
+    async def list(self, call: Call[None, Paging]) -> Answer:
+        products, page = await self._catalog.page(after=call.query.after, limit=call.query.limit)
+        return listed(page, [_view(product) for product in products])
 
     async def get(self, call: Call[None, Any]) -> Answer:
         return await self._shown(call.path["id"])
@@ -149,9 +150,9 @@ class ProductRoutes:
         )
         return Answer(body=_view(done), headers=etag(done.number))
 
-    async def versions(self, call: Call[None, Any]) -> Answer:
-        found = await self._catalog.versions(call.path["id"])
-        return Answer(body={"items": [_version(version) for version in found], "next_cursor": None})
+    async def versions(self, call: Call[None, Paging]) -> Answer:
+        page = await self._catalog.versions(call.path["id"], after=call.query.after, limit=call.query.limit)
+        return listed(page, [_version(ProductVersion.read(found.body)) for found in page.items])
 
 
 def _version(version: ProductVersion) -> dict[str, Any]:
