@@ -49,7 +49,13 @@ def tested(number: int, folder: Path) -> int:
     """Return what pytest ends with; `FAILED` when it does not end."""
     tests = [str(path) for path in (folder / "tests/properties").glob(f"test_property_{number:02}_*.py")]
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-n0", "-p", "no:cacheprovider", "--hypothesis-seed=0"]
-    env = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "LEADLINE_MUTATED": "1"}
+    env = {
+        **os.environ,
+        "PYTHONPATH": str(folder),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "LEADLINE_MUTATED": "1",
+        "CI": "true",
+    }
     try:
         return subprocess.run(
             [*command, *tests], cwd=folder, env=env, capture_output=True, timeout=SECONDS, check=False

@@ -111,7 +111,7 @@ class Lifecycle(RuleBasedStateMachine):
         self.unions: list[Union] = []
         self.run(self.begin())
 
-    @initialize(clicks=st.lists(st.sampled_from([0, 2, 4, 5]), min_size=2, max_size=3), merged=st.booleans())
+    @initialize(clicks=st.lists(st.sampled_from([0, 1, 2, 4, 5]), min_size=2, max_size=3), merged=st.booleans())
     def they_come(self, clicks: list[int], merged: bool) -> None:
         """Leads that have got some way already. Args: merged: and two of them are one."""
         for count in clicks:

@@ -19,7 +19,7 @@ from tracker.store.schema import EVENTS_BY_LEAD, Kind
 from tracker.store.sqlite import SqliteStore
 
 PRODUCTS = ("flow", "desk")
-USERS = ("u0", "u1", "u2")
+USERS = ("u0", "u1")
 EVENTS = (
     (EventType.EMAIL_CLICK, Channel.EMAIL),
     (EventType.UNSUBSCRIBE, Channel.EMAIL),
