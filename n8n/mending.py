@@ -80,7 +80,8 @@ class FieldMender:
         given = _fields(read.login, dropped)
         if wanted.lead_id is None or not given:
             return Mended("checked: nothing is left out of it now", wanted.lead_id)
-        await self._contacts.update(wanted.lead_id, LeadFields.model_validate(given), expected=None)
+        fields = LeadFields.model_validate(given)
+        await self._contacts.update(wanted.lead_id, fields, actor=wanted.by, expected=None)
         return Mended(f"{', '.join(sorted(dropped))} brought to the lead", wanted.lead_id)
 
 

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from tracker import people
 from tracker.catalog import Catalog, check_version
 from tracker.claims import Claims, alike, claimed, inheriting, strangers, untold
+from tracker.corrections import corrected
 from tracker.counting import arrived
 from tracker.errors import Fault, Invalid, Refused
 from tracker.events import Channel
@@ -177,9 +178,10 @@ class Contacts:
         notes = list({item.id: item for item in (*claims.notes, *kin)}.values())
         return untold(notes, await self._store.get(Kind.REVIEW, *(item.id for item in notes)))
 
-    async def update(self, lead_id: str, given: LeadFields, *, expected: int | None) -> Loaded:
+    async def update(self, lead_id: str, given: LeadFields, *, actor: str, expected: int | None) -> Loaded:
         """Merge the given fields into a lead and its person.
 
+        Args: actor: who wants it, for the history.
         Raises: NotFound, Outdated. Refused: an address belongs to somebody else.
         """
 
@@ -194,7 +196,7 @@ class Contacts:
         def decide(known: tuple[Loaded, dict[Key, str], list[OptOut]]) -> Decision[None]:
             loaded, owners, refused = known
             check_version(expected, loaded.version)
-            return decide_update(given, loaded, owners, refused, cause=cause, now=self._clock())
+            return decide_update(given, loaded, owners, refused, actor=actor, cause=cause, now=self._clock())
 
         await run(self._store, read, decide, reactors=self._recorder.reactors)
         self._recorder.after()
@@ -286,6 +288,7 @@ def decide_update(
     owners: dict[Key, str],
     refused: Sequence[OptOut] = (),
     *,
+    actor: str,
     cause: str,
     now: datetime,
 ) -> Decision[None]:
@@ -310,6 +313,8 @@ def decide_update(
     new_keys = [key for key in given.identity_keys() if key not in owners]
     changes += [Insert(Kind.PERSON_KEYS, key.id, {"person_id": loaded.person_id}) for key in new_keys]
     changes += person_changes(loaded.person_id, loaded.person_version, person, loaded.person)
+    before, after = (loaded.lead, loaded.person), (lead, person)
+    changes += corrected(loaded.id, loaded.version, before, after, person_id=loaded.person_id, actor=actor)
     facts = Facts(
         lead_id=loaded.id,
         lead=lead,

@@ -140,10 +140,12 @@ class HumanReplies(Protocol):
 class ToMend(NamedTuple):
     """An item of the review queue that somebody replays.
 
-    Attributes: original: its input as it came. input: the same, or corrected. corrected: whether that was given.
+    Attributes: by: who. original: its input as it came. input: the same, or corrected. corrected: whether that was
+    given.
     """
 
     id: str
+    by: str
     original: Any
     input: Any
     corrected: bool = False

@@ -22,6 +22,8 @@ from tracker.store.schema import (
     AUDIT_BY_LEAD,
     CONSENTS_BY_PERSON,
     CONVERSATIONS_BY_LEAD,
+    CORRECTIONS_BY_LEAD,
+    CORRECTIONS_BY_PERSON,
     ERASURES_RUNNING,
     EVENTS_BY_LEAD,
     HANDOFFS_BY_LEAD,
@@ -50,11 +52,12 @@ OF_LEAD: tuple[Index, ...] = (
     THRESHOLDS_BY_LEAD,
     EVENTS_BY_LEAD,
     AUDIT_BY_LEAD,
+    CORRECTIONS_BY_LEAD,
 )
 """What belongs to a lead, each by its lead."""
 
-OF_PERSON: tuple[Index, ...] = (CONSENTS_BY_PERSON,)
-"""What belongs to a person, whatever the lead."""
+OF_PERSON: tuple[Index, ...] = (CONSENTS_BY_PERSON, CORRECTIONS_BY_PERSON)
+"""What belongs to a person, whatever the lead: an undone merge may have given the lead of a correction back."""
 
 BY_ID = frozenset(
     {
@@ -193,11 +196,15 @@ class Privacy:
         self, persons: Sequence[str], leads: Sequence[str], contacts: Sequence[str], words: Sequence[str]
     ) -> AsyncIterator[Stored]:
         """Yield what there is about a person besides the documents that it is found by, each once."""
-        found_by = [(index, leads) for index in OF_LEAD] + [(index, persons) for index in OF_PERSON]
-        for index, names in (*found_by, (INBOX_BY_CONTACT, contacts)):
+        for index, names in (*((index, leads) for index in OF_LEAD), (INBOX_BY_CONTACT, contacts)):
             for name in names:
                 async for document in everything(self._store, index, name, chunk=CHUNK):
                     yield document
+        for index in OF_PERSON:
+            for name in persons:
+                async for document in everything(self._store, index, name, chunk=CHUNK):
+                    if document.body.get("lead_id") not in leads:  # told by its lead already
+                        yield document
         items = {d.id: d for name in leads async for d in everything(self._store, REVIEW_BY_LEAD, name, chunk=CHUNK)}
         items |= {d.id: d async for d in self._naming(REVIEW_ALL, words)}
         # Before the items, so that it holds after a crash: an answer may tell of one by nothing but its id.

@@ -117,7 +117,7 @@ class Review:
             item = ReviewItem.read(found.body)
             if item.status is not ReviewStatus.OPEN or mender is None:
                 return found, item, None
-            return found, item, await mender.mend(_to_mend(id, item, input))
+            return found, item, await mender.mend(_to_mend(id, by, item, input))
 
         def decide(known: tuple[Document, ReviewItem, Mended | None]) -> Decision[dict[str, Any]]:
             found, item, mended = known
@@ -261,10 +261,10 @@ def _index(status: ReviewStatus | None, kind: ReviewKind | None) -> tuple[Index,
     return (REVIEW_BY_STATUS, (status,)) if status else (REVIEW_ALL, ())
 
 
-def _to_mend(id: str, item: ReviewItem, input: Any) -> ToMend:
+def _to_mend(id: str, by: str, item: ReviewItem, input: Any) -> ToMend:
     original = orjson.loads(item.input)
     corrected = input is not AS_IT_CAME
-    return ToMend(id, original, input if corrected else original, corrected, item.lead_id, item.message_id)
+    return ToMend(id, by, original, input if corrected else original, corrected, item.lead_id, item.message_id)
 
 
 def _digest(input: Any) -> str:

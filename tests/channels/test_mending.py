@@ -99,7 +99,7 @@ async def test_a_message_that_was_sent_twice_is_counted_twice(store: Store, cloc
 
 
 def _wanted(id: str, **more: object):
-    return ToMend("i", {"message_id": id}, {"message_id": id}, message_id=id, **more)  # type: ignore[arg-type]
+    return ToMend("i", "ana", {"message_id": id}, {"message_id": id}, message_id=id, **more)  # type: ignore[arg-type]
 
 
 async def test_what_has_moved_on_is_not_sent_again(store: Store, clock: Clock, rig: Rig):

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.client import Api, login
+from tracker.keys import Scope
 
 FIELDS = {
     "id", "person_id", "crm_user_id", "organization_id", "product_id", "stage", "engagement_score", "created_at",
@@ -151,6 +152,77 @@ async def test_given_fields_are_merged(api: Api) -> None:
     assert (reply.body["contact_info"]["email"], reply.body["organization_id"]) == ("d@new.example", "org2")
     for email in ("dana@example.com", "d@new.example"):
         assert (await api.post("/leads", {"product_id": "flowdesk", "email": email})).body["id"] == lead["id"]
+
+
+async def corrections(api: Api, lead: dict[str, Any]) -> list[tuple[str, dict[str, tuple[Any, Any]]]]:
+    """Who corrected the lead, and each field before and after."""
+    items = [e for e in await api.everything(f"/leads/{lead['id']}/timeline") if e["kind"] == "correction"]
+    return [(e["actor"], {name: (its["before"], its["after"]) for name, its in e["fields"].items()}) for e in items]
+
+
+async def test_a_correction_keeps_what_it_replaced(api: Api) -> None:
+    """Who changed what from what to what, once for each PUT that changes something."""
+    lead = await api.lead(email="dana@example.com", name="Dana", demographics={"email": "d@home.example", "$a.b": "x"})
+    path, key = f"/leads/{lead['id']}", await api.key(Scope.LEADS_WRITE, name="crm-sync")
+    usage = {"feature_usage": ["api"], "trial_status": "paid"}
+    given = {"name": "Dana Fox", "email": "d@new.example", "phone": "+4915112345678", "time_zone": "Europe/Berlin"}
+    more = {"demographics": {"email": "d@work.example", "$a.b": "y"}, "organization_id": "org2"}
+    preferred = {"contact_info": {"preferred_channel": "whatsapp"}}
+    assert await corrections(api, lead) == []
+    assert (await api.put(path, given | more | {"product_context": usage}, key=key)).status == 200
+    await api.put(path, {"name": "Dana Fox"})
+    await api.put(path, preferred)
+    assert await corrections(api, lead) == [
+        (
+            "crm-sync",
+            {
+                "name": ("Dana", "Dana Fox"),
+                "email": ("dana@example.com", "d@new.example"),
+                "phone": (None, "+4915112345678"),
+                "time_zone": (None, "Europe/Berlin"),
+                "demographics/email": ("d@home.example", "d@work.example"),
+                "demographics/$a.b": ("x", "y"),
+                "organization_id": (None, "org2"),
+                "trial_status": (None, "paid"),
+                "feature_usage": ([], ["api"]),
+            },
+        ),
+        ("LEADLINE_API_KEY", {"preferred_channel": ("email", "whatsapp")}),
+    ]
+
+
+async def test_what_was_read_may_be_put_back(api: Api) -> None:
+    """It corrects nothing, and nothing is kept of it."""
+    await api.lead(email="bob@example.com")
+    lead = await api.lead(name="Dana", demographics={"job_title": "CTO"}, product_context={"trial_status": "on"})
+    read = {name: lead[name] for name in ("contact_info", "demographics", "organization_id", "product_context")}
+    read["product_context"].pop("login_frequency")
+    assert (await api.put(f"/leads/{lead['id']}", read)).status == 200
+    assert await corrections(api, lead) == []
+
+
+async def test_of_a_correction_that_is_refused_nothing_is_kept(api: Api) -> None:
+    """The entry is in the commit of what it tells of."""
+    await api.lead(email="bob@example.com")
+    lead = await api.lead()
+    await api.put(f"/leads/{lead['id']}", {"email": "bob@example.com", "name": "X"})
+    await api.put(f"/leads/{lead['id']}", {"name": "Late"}, If_Match='"7"')
+    puts = (api.put(f"/leads/{lead['id']}", {"name": f"N{n}"}) for n in range(5))
+    await asyncio.gather(*puts)
+    names = [fields["name"] for _, fields in await corrections(api, lead)]
+    assert [before for before, _ in names] == [None, *(after for _, after in names[:-1])]
+    assert {after for _, after in names} == {f"N{n}" for n in range(5)}
+
+
+async def test_the_story_of_a_merge_tells_the_corrections_of_both(api: Api) -> None:
+    """Those of the absorbed lead too, under either id."""
+    one, other = await api.lead(), await api.lead()
+    for lead, name in ((one, "Dana"), (other, "Dana Fox")):
+        await api.put(f"/leads/{lead['id']}", {"name": name})
+    await api.post(f"/persons/{one['person_id']}/merge", {"into": other["person_id"]})
+    for lead in (one, other):
+        told = await corrections(api, lead)
+        assert [fields["name"] for _, fields in told] == [(None, "Dana"), (None, "Dana Fox")]
 
 
 async def test_an_old_etag_changes_nothing(api: Api) -> None:

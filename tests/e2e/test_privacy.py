@@ -56,6 +56,7 @@ async def canary(api: Api) -> dict[str, Any]:
     metadata = {"response_data": CANARY}
     await api.event(lead["id"], id="c3", event_type="email_click", channel="email", metadata=metadata)
     await api.put(f"/leads/{lead['id']}", {"demographics": {"city": CANARY}}, Idempotency_Key="k")
+    await api.put(f"/leads/{lead['id']}", {"name": f"{CANARY} corrected"})
     await api.post("/leads", {"product_id": "flowdesk", "email": MAIL}, Idempotency_Key="key-1")
     body = {"lead_id": lead["id"], "channel": "email", "text": f"Dear {CANARY}"}
     assert (await api.post("/messages/send", body, Idempotency_Key="key-2")).status == 202
@@ -85,6 +86,11 @@ async def test_the_export_tells_everything(api: Api) -> None:
     told = (await api.get(f"/leads/{lead['id']}/export")).body
     assert told["person_id"] == lead["person_id"]
     kinds = {"persons", "leads", "lead_events", "lead_audit", "messages", "turns", "conversations", "review", "merges"}
+    assert [(e["actor"], *e["fields"]) for e in told["corrections"]] == [
+        ("LEADLINE_API_KEY", "demographics/city"),
+        ("LEADLINE_API_KEY", "name"),
+    ]
+    assert told["corrections"][1]["fields"]["name"]["before"] == f"{CANARY} name"
     assert kinds <= told.keys(), told.keys()
     assert len(told["persons"]) == 2
     assert CANARY in str(told["turns"])
@@ -101,6 +107,7 @@ async def test_an_erasure_leaves_nothing_behind(api: Api, bystander: dict[str, A
     assert gone.body["done_at"] is not None
     assert gone.body["counts"]["lead_events"] >= 3
     assert gone.body["counts"]["review"] >= 2
+    assert gone.body["counts"]["corrections"] == 2
     (noted,) = [e for e in (await api.get("/audit")).body["items"] if e["action"] == "person.erase"]
     assert (noted["subject"], set(noted["detail"].split(", "))) == (gone.body["erasure_id"], set(gone.body["persons"]))
     rest = await dump(store)
@@ -387,6 +394,22 @@ async def test_the_history_of_consent_covers_both_who_were_merged(api: Api) -> N
     items = (await api.get(f"/leads/{one['id']}/timeline")).body["items"]
     assert [e["basis"] for e in items if e["kind"] == "consent"] == ["unsubscribe", "unsubscribe"]
     assert (await api.call("DELETE", f"/leads/{one['id']}")).body["counts"]["consents"] == 2
+
+
+@pytest.mark.parametrize("goes", ["whose the values were", "whose the lead is"])
+async def test_a_correction_between_a_merge_and_its_undo_goes_with_either(api: Api, store: Store, goes: str) -> None:
+    """It tells of the one under the other's lead."""
+    await api.product("other")
+    one = await api.lead(name=f"{CANARY} before")
+    other = await api.lead(product_id="other")
+    done = (await api.post(f"/persons/{other['person_id']}/merge", {"into": one["person_id"]})).body
+    await api.put(f"/leads/{other['id']}", {"name": "Somebody"})
+    assert (await api.post(f"/persons/merges/{done['merge_id']}/undo")).status == 200
+    assert (await api.get(f"/leads/{other['id']}")).body["person_id"] == other["person_id"]
+    lead = one if goes == "whose the values were" else other
+    assert len((await api.get(f"/leads/{lead['id']}/export")).body["corrections"]) == 1
+    assert (await api.call("DELETE", f"/leads/{lead['id']}")).body["counts"]["corrections"] == 1
+    assert (CANARY in await dump(store)) == (lead is other)  # the name that one of them still has
 
 
 async def test_an_erasure_that_was_cut_off_goes_on(api: Api, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from tests.n8n.rig import Rig
 from tracker.errors import Invalid, Refused
 from tracker.ports import ToMend
 from tracker.store.port import Store
+from tracker.store.schema import CORRECTIONS_BY_LEAD
 
 GOOD = {
     "event_id": "l1",
@@ -21,7 +22,7 @@ GOOD = {
 
 
 def wanted(input: Any, original: Any = None, lead_id: str | None = None) -> ToMend:
-    return ToMend("i", input if original is None else original, input, original is not None, lead_id)
+    return ToMend("i", "ana", input if original is None else original, input, original is not None, lead_id)
 
 
 @pytest.fixture
@@ -94,6 +95,8 @@ async def test_a_corrected_field_reaches_its_lead(rig: Rig):
     }
     mended = await mender.mend(wanted(fixed, bad, lead_id))
     assert mended.did == "feature_usage, phone, time_zone brought to the lead"
+    (kept,) = (await rig.recorder.store.find(CORRECTIONS_BY_LEAD, lead_id)).items
+    assert (kept.body["actor"], set(kept.body["fields"])) == ("ana", {"feature_usage", "phone", "time_zone"})
     loaded = await rig.recorder.load(lead_id or "")
     assert (loaded.person.phone, loaded.person.time_zone, loaded.person.name) == (
         "+4915112345678",

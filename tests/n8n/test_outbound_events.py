@@ -65,7 +65,8 @@ async def test_a_correction_by_the_api_is_told(rig: Rig):
     lead_id = await rig.lead()
     await rig.told()
     for _ in range(2):
-        await rig.contacts.update(lead_id, LeadFields.model_validate({"name": "Dana Fox"}), expected=None)
+        given = LeadFields.model_validate({"name": "Dana Fox"})
+        await rig.contacts.update(lead_id, given, actor="crm", expected=None)
     (updated,) = await rig.told()
     assert (updated["type"], updated["data"]["changed"]) == ("lead.updated", ["demographics.name"])
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from tracker.corrections import OF_DEMOGRAPHICS
 from tracker.desk import words
 from tracker.times import Instant
 
@@ -157,6 +158,18 @@ def _consent(item: Item) -> Entry:
     return Entry(item["at"], "other", title, told)
 
 
+def _correction(item: Item) -> Entry:
+    told = (
+        f"{words.plain(name.removeprefix(OF_DEMOGRAPHICS))}: {_or_none(its['before'])} → {_or_none(its['after'])}"
+        for name, its in item["fields"].items()
+    )
+    return Entry(item["at"], "other", "Was corrected", f"{'; '.join(told)} (by {item['actor']})")
+
+
+def _or_none(value: Any) -> str:
+    return words.value(value or None)
+
+
 def _anything(item: Item) -> Entry:
     """What a room tells that this page does not know by name."""
     title = str(item.get("title") or words.plain(item["kind"]))
@@ -167,6 +180,7 @@ TELLERS = {
     "event": _event,
     "stage": _stage,
     "consent": _consent,
+    "correction": _correction,
     "message": _message,
     "turn": _turn,
     "handoff": _handoff,

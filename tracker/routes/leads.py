@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from tracker import consent_history, csv_stream, reading
+from tracker import consent_history, corrections, csv_stream, reading
 from tracker.contacts import Contacts, Created, LeadFields, NewLead
 from tracker.errors import NotFound
 from tracker.events import Channel, EventType, Happening
@@ -18,7 +18,7 @@ from tracker.reading import Filter, Source
 from tracker.recorder import Loaded, Recorded, Recorder, shown
 from tracker.score_report import explained_score
 from tracker.stages import Stage
-from tracker.store.schema import AUDIT_BY_LEAD, CONSENTS_BY_PERSON, EVENTS_BY_LEAD
+from tracker.store.schema import AUDIT_BY_LEAD, CONSENTS_BY_PERSON, CORRECTIONS_BY_LEAD, EVENTS_BY_LEAD
 from tracker.times import Instant, instant
 from tracker.web import Answer, Call, Media, Paging, Route, etag, listed
 
@@ -135,6 +135,7 @@ TIMELINE: tuple[Source, ...] = (
     Source(EVENTS_BY_LEAD, "event", reading.shown_event),
     AUDIT,
     Source(CONSENTS_BY_PERSON, "consent", consent_history.shown, of_person=True),
+    Source(CORRECTIONS_BY_LEAD, "correction", corrections.shown),
 )
 """What the tracker itself tells; other rooms add theirs."""
 
@@ -197,7 +198,8 @@ class LeadRoutes:
         return self._shown(loaded)
 
     async def update(self, call: Call[LeadFields, Any]) -> Answer:
-        return self._shown(await self._contacts.update(call.path["id"], call.body, expected=call.if_match))
+        actor = call.principal.name
+        return self._shown(await self._contacts.update(call.path["id"], call.body, actor=actor, expected=call.if_match))
 
     async def record(self, call: Call[NewEvent, Any]) -> Answer:
         given, loaded = call.body, await self._recorder.load(call.path["id"])

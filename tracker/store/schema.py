@@ -18,6 +18,7 @@ class Kind(StrEnum):
     MERGES = "merges"  # who absorbed whom, and what there was before
     PERSON_KEYS = "person_keys"  # id: an identity key, such as email:dana@example.com
     CONSENTS = "consents"  # id: person:version:channel. Every change of what a person allows
+    CORRECTIONS = "corrections"  # id: lead:version. What a call changed of a lead and its person
     LEADS = "leads"
     LEAD_WORDS = "lead_words"  # id: word:lead. What a search finds
     LEAD_EVENTS = "lead_events"  # id: source:event id. The ledger
@@ -98,6 +99,8 @@ REVIEW_BY_LEAD = Index("review_by_lead", Kind.REVIEW, ("lead_id",), "created_at"
 INBOX_BY_CONTACT = Index("inbox_by_contact", Kind.INBOX, ("contact",), "received_at")
 KEYS_BY_PERSON = Index("keys_by_person", Kind.PERSON_KEYS, ("person_id",), "id")
 CONSENTS_BY_PERSON = Index("consents_by_person", Kind.CONSENTS, ("person_id",), "at")
+CORRECTIONS_BY_LEAD = Index("corrections_by_lead", Kind.CORRECTIONS, ("lead_id",), "at")
+CORRECTIONS_BY_PERSON = Index("corrections_by_person", Kind.CORRECTIONS, ("person_id",), "at")
 ERASURES_RUNNING = Index("erasures_running", Kind.ERASURES, (), "at", ("running", True))
 AUDIT_ALL = Index("audit_all", Kind.AUDIT, (), "at")
 MERGES_BY_SURVIVOR = Index("merges_by_survivor", Kind.MERGES, ("survivor",), "at")

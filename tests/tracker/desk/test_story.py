@@ -100,6 +100,18 @@ def test_consent_is_told_in_words() -> None:
     assert (granted.title, granted.text) == ("E-mail: may be written to", "")
 
 
+def test_a_correction_is_told_in_words() -> None:
+    """Each field before and after, and who did it."""
+    fields = {
+        "name": {"before": None, "after": "Dana"},
+        "demographics/job_title": {"before": "CTO", "after": "CEO"},
+        "feature_usage": {"before": [], "after": ["api", "sso"]},
+    }
+    (entry,) = told([{"at": AT, "kind": "correction", "id": "c", "actor": "crm-sync", "fields": fields}])
+    assert entry.title == "Was corrected"
+    assert entry.text == "Name: – → Dana; Job title: CTO → CEO; Feature usage: – → api, sso (by crm-sync)"
+
+
 def test_each_step_of_a_lead_is_a_sentence() -> None:
     """Forward by name, backward as going back."""
     steps = [stage(before, to) for before, to in pairwise(Stage)]
