@@ -269,6 +269,7 @@ async def test_every_page_can_be_read_by_everybody(
 
 
 async def looked_at(page: Page, axe: str, state: str) -> list[str]:
-    """Return what is wrong with a page."""
+    """Return what is wrong with a page, once its style is there: its words may be earlier."""
+    await page.wait_for_load_state()
     wide = await page.evaluate("document.documentElement.scrollWidth > innerWidth")
     return [*(await judged(page, axe, state)), *([f"{state}: wider than the window"] if wide else [])]
