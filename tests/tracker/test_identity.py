@@ -1,6 +1,7 @@
 """Identity: addresses in one form, and which person a set of keys belongs to."""
 
 import pytest
+from email_validator import EmailNotValidError, validate_email
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -82,10 +83,31 @@ def test_an_address_read_again_is_the_same(text: str) -> None:
     assert email_address(address) == address
 
 
+LABELS = st.text("aZ09-", min_size=1, max_size=5)
+TOPS = st.sampled_from(["de", "Example", "c", "local", "Onion", "test", "c1", "a-b", "xn--a"])
+
+
+@given(st.text("aZ0._+-", min_size=1, max_size=8), st.lists(LABELS, min_size=1, max_size=3), TOPS)
+@example("a", ["ab--c"], "de")
+@example("a" * 65, ["b"], "de")
+def test_a_usual_address_is_what_the_library_says(local: str, labels: list[str], top: str) -> None:
+    """Also where it is not asked."""
+    text = f"{local}@{'.'.join(labels)}.{top}"
+    try:
+        wanted = validate_email(text, check_deliverability=False, test_environment=True).normalized.lower()
+    except EmailNotValidError:
+        with pytest.raises(ValueError, match=r"."):
+            email_address(text)
+    else:
+        assert email_address(text) == wanted
+
+
 @pytest.mark.parametrize(
     ("given", "known"),
     [
         ("+49 151 12345678", "+4915112345678"),
+        ("+1 202-555-0123 ext. 5", "+12025550123"),
+        ("+49000000", None),
         ("+49 (0)151/1234 5678", "+4915112345678"),
         ("+1-202-555-0123", "+12025550123"),
         ("0151 12345678", None),
