@@ -360,9 +360,6 @@ def _empty_log(path: Path) -> bool:
 def _prepare(path: Path) -> None:
     """Create tables and indexes that are missing. Raises: Unusable: written by a newer Leadline."""
     with contextlib.closing(sqlite3.connect(path, isolation_level=None, timeout=BUSY_MS / 1000)) as connection:
-        # A login writes one row in each of a few pages far apart, and a commit writes whole pages: half of the usual
-        # size is a fifth faster among many leads. Of a file that is there already it changes nothing.
-        connection.execute("PRAGMA page_size=2048")
         connection.execute("PRAGMA journal_mode=WAL")
         (layout,) = connection.execute("PRAGMA user_version").fetchone()
         if layout > LAYOUT:
