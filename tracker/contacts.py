@@ -254,16 +254,7 @@ def _recognised(
         *person_changes(loaded.person_id, loaded.person_version, person, before),
         *known.besides,
     ]
-    facts = Facts(
-        lead_id=loaded.id,
-        lead=lead,
-        person=person,
-        config=loaded.config.config,
-        now=now,
-        lead_before=loaded.lead,
-        person_before=before,
-        cause=cause,
-    )
+    facts = _changed(loaded, lead, person, cause=cause, now=now)
     return Decision(Created(loaded.id, loaded.version + 1, lead, person, False), changes, [facts])
 
 
@@ -315,7 +306,12 @@ def decide_update(
     changes += person_changes(loaded.person_id, loaded.person_version, person, loaded.person)
     before, after = (loaded.lead, loaded.person), (lead, person)
     changes += corrected(loaded.id, loaded.version, before, after, person_id=loaded.person_id, actor=actor)
-    facts = Facts(
+    facts = _changed(loaded, lead, person, cause=cause, now=now)
+    return Decision(None, changes, [facts])
+
+
+def _changed(loaded: Loaded, lead: Lead, person: Person, *, cause: str, now: datetime) -> Facts:
+    return Facts(
         lead_id=loaded.id,
         lead=lead,
         person=person,
@@ -325,7 +321,6 @@ def decide_update(
         person_before=loaded.person,
         cause=cause,
     )
-    return Decision(None, changes, [facts])
 
 
 def _merged(person: Person, given: LeadFields, *, at: datetime, foreign: frozenset[Key] = frozenset()) -> Person:
