@@ -127,9 +127,10 @@ class Contacts:
         self._catalog: Catalog = recorder.catalog
         self._clock: Callable[[], datetime] = recorder.clock
 
-    async def create(self, wanted: NewLead, *, record: Callable[[], Record[Created] | None]) -> Created:
+    async def create(self, wanted: NewLead, *, actor: str, record: Callable[[], Record[Created] | None]) -> Created:
         """Create the lead, or return the one that this person has in the product: known by what is new of its keys too.
 
+        Args: actor: who wants it, for the history of a person that is known.
         Raises: Invalid: no such product.
         """
         live = await self._catalog.live(wanted.product_id)
@@ -154,7 +155,7 @@ class Contacts:
             return _KnownPerson(person, there, matched.new_keys, config, foreign, refused, claims.taken, besides)
 
         def decide(known: _KnownPerson) -> Decision[Created]:
-            return decide_creation(wanted, known, lead_id=lead_id, person_id=person_id, now=self._clock())
+            return decide_creation(wanted, known, lead_id=lead_id, person_id=person_id, actor=actor, now=self._clock())
 
         created = await run(self._store, read, decide, reactors=self._recorder.reactors, record=record())
         self._recorder.after()
@@ -204,10 +205,10 @@ class Contacts:
 
 
 def decide_creation(
-    wanted: NewLead, known: _KnownPerson, *, lead_id: str, person_id: str, now: datetime
+    wanted: NewLead, known: _KnownPerson, *, lead_id: str, person_id: str, actor: str, now: datetime
 ) -> Decision[Created]:
     if known.there is not None:
-        return _recognised(wanted, known, known.there, cause=lead_id, now=now)
+        return _recognised(wanted, known, known.there, actor=actor, cause=lead_id, now=now)
     at = instant(now)
     stored = Person.read(known.person.body) if known.person else Person(created_at=at, updated_at=at)
     if known.person is not None:
@@ -229,13 +230,16 @@ def decide_creation(
     changes: list[Change] = [Insert(Kind.LEADS, lead_id, lead.body()), arrived(lead_id, lead)]
     changes += [Insert(Kind.PERSON_KEYS, key.id, {"person_id": person_id}) for key in known.new_keys]
     changes += person_changes(person_id, known.person.version if known.person else 0, person, stored)
+    if known.person is not None:  # only what was known of the person is replaced: the lead itself is new
+        before, after = (lead, stored), (lead, person)
+        changes += corrected(lead_id, 0, before, after, person_id=person_id, actor=actor)
     changes += known.besides
     facts = Facts(lead_id=lead_id, lead=lead, person=person, config=known.config.config, now=now, created=True)
     return Decision(Created(lead_id, 1, lead, person, True), changes, [facts])
 
 
 def _recognised(
-    wanted: NewLead, known: _KnownPerson, loaded: Loaded, *, cause: str, now: datetime
+    wanted: NewLead, known: _KnownPerson, loaded: Loaded, *, actor: str, cause: str, now: datetime
 ) -> Decision[Created]:
     """Answer with the lead that is there. What is known of it stays, but the person is known by each new key from now
     on, or the next call that has only this one would make another person.
@@ -252,6 +256,7 @@ def _recognised(
         Replace(Kind.LEADS, loaded.id, loaded.version, lead.body()),
         *(Insert(Kind.PERSON_KEYS, key.id, {"person_id": loaded.person_id}) for key in known.new_keys),
         *person_changes(loaded.person_id, loaded.person_version, person, before),
+        *_corrections(loaded, lead, person, actor=actor),
         *known.besides,
     ]
     facts = _changed(loaded, lead, person, cause=cause, now=now)
@@ -304,10 +309,14 @@ def decide_update(
     new_keys = [key for key in given.identity_keys() if key not in owners]
     changes += [Insert(Kind.PERSON_KEYS, key.id, {"person_id": loaded.person_id}) for key in new_keys]
     changes += person_changes(loaded.person_id, loaded.person_version, person, loaded.person)
-    before, after = (loaded.lead, loaded.person), (lead, person)
-    changes += corrected(loaded.id, loaded.version, before, after, person_id=loaded.person_id, actor=actor)
+    changes += _corrections(loaded, lead, person, actor=actor)
     facts = _changed(loaded, lead, person, cause=cause, now=now)
     return Decision(None, changes, [facts])
+
+
+def _corrections(loaded: Loaded, lead: Lead, person: Person, *, actor: str) -> list[Insert]:
+    before, after = (loaded.lead, loaded.person), (lead, person)
+    return corrected(loaded.id, loaded.version, before, after, person_id=loaded.person_id, actor=actor)
 
 
 def _changed(loaded: Loaded, lead: Lead, person: Person, *, cause: str, now: datetime) -> Facts:

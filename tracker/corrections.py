@@ -16,6 +16,10 @@ OF_DEMOGRAPHICS = "demographics/"
 """What the fields begin with whose names callers choose: one may be called as another field is."""
 
 
+OF_CRM = "crm_user_id/"
+"""What a person's ids begin with, one for each CRM."""
+
+
 class Corrected(Document, frozen=True, kw_only=True):
     """A field's value until then, and since; None where there is none."""
 
@@ -38,7 +42,7 @@ def corrected(
 ) -> list[Insert]:
     """Return the entry of a lead that is written, none where nothing differs.
 
-    Args: version: of the lead's document that is replaced.
+    Args: version: of the lead's document that is replaced, 0 for none.
     """
     old, new = _values(*before), _values(*after)
     fields = {
@@ -60,6 +64,7 @@ def _values(lead: Lead, person: Person) -> dict[str, Any]:
         **{name: getattr(person, name) for name in ADDRESSES},
         "preferred_channel": person.preferred_channel or Channel.EMAIL,
         "time_zone": person.time_zone,
+        **{OF_CRM + identity.source: identity.user_id for identity in person.crm},
         **{OF_DEMOGRAPHICS + name: value for name, value in person.demographics.items()},
         **{name: getattr(lead, name) for name in sorted(OF_LEAD)},
         "feature_usage": lead.feature_usage,

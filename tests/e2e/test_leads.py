@@ -191,6 +191,44 @@ async def test_a_correction_keeps_what_it_replaced(api: Api) -> None:
     ]
 
 
+async def test_what_a_creation_changes_of_a_known_person_is_kept(api: Api) -> None:
+    """Under the lead that is new; of what is said for the first time, and of people who are new, nothing is."""
+    await api.product("gridwise")
+    key = await api.key(Scope.LEADS_WRITE, name="form")
+    known = {"email": "dana@example.com", "name": "Dana", "demographics": {"job_title": "CTO", "city": "Ulm"}}
+    lead = await api.lead(**known, crm_user_id="u7")
+    more = {
+        "name": "D.",
+        "email": "d@new.example",
+        "demographics": {"job_title": "CEO", "city": "Ulm"},
+        "source": "hub",
+    }
+    given = {"product_id": "gridwise", "crm_user_id": "h7", "phone": "+4915112345678", "organization_id": "org2"}
+    assert (await api.post("/leads", {**known, **given, "source": "hub"}, key=key)).body["person_id"] == lead[
+        "person_id"
+    ]
+    other = (await api.get("/leads?product_id=gridwise")).body["items"][0]
+    told = [("form", {"phone": (None, "+4915112345678"), "crm_user_id/hub": (None, "h7")})]
+    assert (await corrections(api, lead), await corrections(api, other)) == ([], told)
+    await api.product("third")
+    third = (await api.post("/leads", {**more, "product_id": "third", "crm_user_id": "h7"}, key=key)).body
+    replaced = {"name": ("Dana", "D."), "email": ("dana@example.com", "d@new.example")}
+    assert await corrections(api, third) == [("form", replaced | {"demographics/job_title": ("CTO", "CEO")})]
+    assert len((await api.get(f"/leads/{lead['id']}/export")).body["corrections"]) == 2
+    assert (await api.call("DELETE", f"/leads/{lead['id']}")).body["counts"]["corrections"] == 2
+
+
+async def test_what_a_repeated_creation_adds_is_kept(api: Api) -> None:
+    """Who made a lead known by a number and by an id of the CRM; a repetition that adds nothing leaves no entry."""
+    key = await api.key(Scope.LEADS_WRITE, name="form")
+    lead = await api.lead(email="dana@example.com", name="Dana")
+    more = {"email": "dana@example.com", "crm_user_id": "u7", "phone": "+4915112345678", "name": "D."}
+    for _ in range(2):
+        assert (await api.post("/leads", {"product_id": "flowdesk", **more}, key=key)).status == 200
+    added = {"phone": (None, "+4915112345678"), "crm_user_id/crm": (None, "u7")}
+    assert await corrections(api, lead) == [("form", added)]
+
+
 async def test_what_was_read_may_be_put_back(api: Api) -> None:
     """It corrects nothing, and nothing is kept of it."""
     await api.lead(email="bob@example.com")

@@ -121,7 +121,7 @@ class Rig:
 
     async def lead(self, **fields: Any) -> str:
         given = NewLead.model_validate({"product_id": "flow", "email": "dana@example.com", **fields})
-        return (await self.contacts.create(given, record=lambda: None)).lead_id
+        return (await self.contacts.create(given, actor="tests", record=lambda: None)).lead_id
 
     async def happen(self, lead_id: str, event_type: EventType, channel: Channel, **metadata: Any) -> None:
         at = instant(self.clock())

@@ -121,7 +121,7 @@ class World:
 
     async def lead(self, product_id: str = "flow", **fields: Any) -> str:
         given = NewLead.model_validate({"product_id": product_id, **fields})
-        return (await self.contacts.create(given, record=lambda: None)).lead_id
+        return (await self.contacts.create(given, actor="tests", record=lambda: None)).lead_id
 
     async def happen(self, lead_id: str, happening: Happening) -> Recorded:
         return await self.recorder.event(lead_id, happening)

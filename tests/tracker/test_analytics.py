@@ -64,7 +64,7 @@ class Shop:
 
     async def write_in(self) -> None:
         given: dict[str, Any] = {"product_id": "flowdesk", "email": f"p{self.random.randrange(4)}@example.com"}
-        await Contacts(self.recorder).create(NewLead.model_validate(given), record=lambda: None)
+        await Contacts(self.recorder).create(NewLead.model_validate(given), actor="tests", record=lambda: None)
 
     async def happen(self) -> None:
         kind = self.random.choice((EventType.EMAIL_OPEN, EventType.WHATSAPP_REPLY, EventType.CHATBOT_INTERACTION))

@@ -182,7 +182,8 @@ class LeadRoutes:
             body = view(created.lead_id, created.version, created.lead, created.person, now=self._recorder.clock())
             return Answer(201 if created.new else 200, body, etag(created.version))
 
-        return answer(await self._contacts.create(call.body, record=lambda: call.remember(answer)))
+        actor = call.principal.name
+        return answer(await self._contacts.create(call.body, actor=actor, record=lambda: call.remember(answer)))
 
     async def list(self, call: Call[None, LeadQuery]) -> Answer:
         query = call.query

@@ -189,7 +189,7 @@ class Rig:
         self.count += 1
         known = {"product_id": "flowdesk", "name": name, "email": f"p{self.count}@example.com"}
         given = NewLead.model_validate({**known, **fields})
-        return (await self.contacts.create(given, record=lambda: None)).lead_id
+        return (await self.contacts.create(given, actor="tests", record=lambda: None)).lead_id
 
     async def happened(self, lead_id: str, event_type: EventType, channel: Channel, **metadata: Any) -> None:
         at = instant(self.clock())
