@@ -93,10 +93,11 @@ def without_nurture(person: Person, channel: Channel, *, at: Instant) -> Person:
     reason = ASKED.get(channel, "asked in chat")
     for quiet in (Channel.EMAIL, Channel.CHATBOT):
         person = person.suppress(Suppression(channel=quiet, reason=reason, at=at))
-    if channel is not Channel.WHATSAPP and person.whatsapp_consent.status != "denied":
-        denied = Consent(status="denied", basis=reason, source="bot", at=at)
-        person = person.but(whatsapp_consent=denied, updated_at=at)
-    return person
+    if channel is Channel.WHATSAPP:  # there the ledger says so
+        return person
+    if person.whatsapp_consent.status == "denied":
+        return person.refuse_again("whatsapp_consent")
+    return person.but(whatsapp_consent=Consent(status="denied", basis=reason, source="bot", at=at), updated_at=at)
 
 
 def switched(reply: Reply) -> str | None:

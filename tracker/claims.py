@@ -81,7 +81,7 @@ def inheriting(person: Person, taken: Iterable[tuple[Key, Person]]) -> Person:
                 person = person.suppress(suppression)
         name = "email_consent" if channel is Channel.EMAIL else "whatsapp_consent"
         if getattr(other, name).status == "denied":
-            person = person.but(**{name: getattr(other, name)})
+            person = person.but(**{name: getattr(other, name)}).refuse_again(name)
     return person
 
 

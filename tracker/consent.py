@@ -55,6 +55,6 @@ def _written_to(person: Person, event: Event) -> Person:
 
 def _denied(person: Person, event: Event) -> Person:
     if person.whatsapp_consent.status == "denied":
-        return person
+        return person.refuse_again("whatsapp_consent")
     consent = Consent(status="denied", basis=UNSUBSCRIBED, source=event.source, at=event.timestamp)
     return person.updated({"whatsapp_consent": consent}, at=event.received_at)

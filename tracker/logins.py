@@ -395,6 +395,8 @@ def take_over(
         status: ConsentStatus = "granted" if login.whatsapp_opt_in else "denied"
         if person.whatsapp_consent.status != status:
             values["whatsapp_consent"] = Consent(status=status, basis="opt_in", source=login.source, at=at)
+    elif login.whatsapp_opt_in is False:
+        person = person.refuse_again("whatsapp_consent")
     return person.updated(values, at=max(at, person.updated_at)) if values else person, named(bits), lost
 
 

@@ -17,7 +17,7 @@ from tracker.handoff import Handoff, HandoffStatus, led, opened, outdone, qualif
 from tracker.lead import Lead, StageChange, dated, words
 from tracker.ledger import by_score
 from tracker.model import Document
-from tracker.person import MOST_REMEMBERED, Consent, Person
+from tracker.person import CONSENTS, MOST_REMEMBERED, Consent, Person
 from tracker.product import ProductConfig
 from tracker.scoring import summed
 from tracker.search_words import reworded
@@ -351,7 +351,7 @@ def joined(
     )
     for suppression in absorbed.suppressions:
         person = person.suppress(suppression)
-    return person
+    return person.but(refused_again=())  # what both refused before is not refused once more
 
 
 def stricter(one: Consent, other: Consent) -> Consent:
@@ -377,7 +377,7 @@ def kept_since(before: Person, other: Person, now: Person) -> Person:
     for name in LISTED_SINCE:
         had, others = getattr(before, name), getattr(other, name)
         values[name] = (*had, *(value for value in getattr(now, name) if value not in (*had, *others)))
-    return before.but(**values)
+    return _refusing_again(before.but(**values), now)
 
 
 def refused_since(other: Person, before: Person, now: Person) -> Person:
@@ -385,14 +385,27 @@ def refused_since(other: Person, before: Person, now: Person) -> Person:
 
     Args: before, now: the survivor.
     """
-    for name in ("email_consent", "whatsapp_consent"):
+    for name in CONSENTS:
         consent: Consent = getattr(now, name)
         if consent.status == "denied" and consent != getattr(before, name):
             other = other.but(**{name: consent})
     for suppression in now.suppressions:
         if suppression not in before.suppressions:
             other = other.suppress(suppression)
-    return other
+    return _refusing_again(other, now)
+
+
+def _refusing_again(one: Person, now: Person) -> Person:
+    """Return one of two persons with what was refused again while they were `now`, whoever of them refused it first."""
+    for suppression in now.suppressions:
+        if suppression.what in now.refused_again:
+            one = one.suppress(suppression)
+    for name in CONSENTS:
+        consent: Consent = getattr(now, name)
+        if name in now.refused_again and consent.status == "denied":
+            own: Consent = getattr(one, name)
+            one = one.but(**{name: own if own.status == "denied" else consent}).refuse_again(name)
+    return one
 
 
 def told_since(

@@ -90,7 +90,7 @@ def refusing(person: Person, opt_outs: Iterable[OptOut]) -> Person:
 def _refused(person: Person, opt_out: OptOut) -> Person:
     if opt_out.scope == "denied":
         name = "email_consent" if opt_out.channel is Channel.EMAIL else "whatsapp_consent"
-        return person.but(**{name: Consent(status="denied", basis=ERASED, at=opt_out.at)})
+        return person.but(**{name: Consent(status="denied", basis=ERASED, at=opt_out.at)}).refuse_again(name)
     scope: SuppressionScope = "all" if opt_out.scope == "all" else "nurture"
     return person.suppress(Suppression(channel=opt_out.channel, reason=ERASED, at=opt_out.at, scope=scope))
 

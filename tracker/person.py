@@ -23,6 +23,9 @@ class Consent(Document, frozen=True, kw_only=True):
     at: Instant | None = None
 
 
+CONSENTS = ("email_consent", "whatsapp_consent")
+
+
 class Suppression(Document, frozen=True, kw_only=True):
     """Nothing of `scope` is sent on `channel` any more: `nurture` after an unsubscribe, `all` after a hard bounce."""
 
@@ -30,6 +33,11 @@ class Suppression(Document, frozen=True, kw_only=True):
     reason: str
     at: Instant
     scope: SuppressionScope = "nurture"
+
+    @property
+    def what(self) -> str:
+        """What is refused and why, whenever that was."""
+        return f"{self.channel} {self.scope} {self.reason}"
 
 
 class CrmIdentity(Document, frozen=True, kw_only=True):
@@ -54,6 +62,9 @@ class Person(Document, frozen=True, kw_only=True):
     email_consent: Consent = Consent()
     whatsapp_consent: Consent = Consent()
     suppressions: tuple[Suppression, ...] = ()
+    refused_again: tuple[str, ...] = ()
+    """What was refused before a merge and once more after it: suppressions by `what`, consents by field. Whose word the
+    first was tells nothing of whose the second is."""
     whatsapp_seen_at: Instant | None = None
     """When the person last wrote on WhatsApp: free text may be sent for 24 h from then."""
     whatsapp_lead: str | None = None
@@ -76,13 +87,16 @@ class Person(Document, frozen=True, kw_only=True):
         return self.but(leads={**self.leads, product_id: lead_id})
 
     def suppress(self, suppression: Suppression) -> "Person":
-        """Return the person with this suppression; the same person when it is already there."""
-        if any(
-            s.channel is suppression.channel and s.scope == suppression.scope and s.reason == suppression.reason
-            for s in self.suppressions
-        ):
-            return self
+        """Return the person with this suppression, kept once."""
+        if any(s.what == suppression.what for s in self.suppressions):
+            return self.refuse_again(suppression.what)
         return self.but(suppressions=(*self.suppressions, suppression))
+
+    def refuse_again(self, what: str) -> "Person":
+        """Return the person who refuses what is refused already; the same one, but for two persons in one."""
+        if not self.absorbed or what in self.refused_again:
+            return self
+        return self.but(refused_again=(*self.refused_again, what))
 
     @property
     def first_name(self) -> str:

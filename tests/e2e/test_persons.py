@@ -163,6 +163,46 @@ async def test_a_no_that_came_since_a_merge_is_both_persons(api: Api) -> None:
         assert story == {"email": "denied", "whatsapp": "denied"}
 
 
+@pytest.mark.parametrize("first", ["older", "younger"])
+async def test_a_no_that_is_said_again_after_a_merge_is_both_persons(api: Api, first: str) -> None:
+    """One of them had refused it before: whose word the second is nobody knows, and neither is written to."""
+    older, younger = await two(api)
+    who = older if first == "older" else younger
+    crm_id = "a" if who is older else "b"
+
+    async def refuse(lead: dict[str, Any], name: str) -> None:
+        await api.event(lead["id"], "unsubscribe", channel="email", id=name)
+        await api.event(lead["id"], "unsubscribe", channel="whatsapp", id=f"{name}w")
+        await api.put(f"/persons/{lead['person_id']}/consent", {"suppressed": [{"channel": "chatbot", "reason": "no"}]})
+
+    await refuse(who, "first")
+    alone = (await api.get(f"/persons/{who['person_id']}/consent")).body
+    done = await merge(api, younger["person_id"], older["person_id"])
+    assert (await api.get(f"/persons/{older['person_id']}/consent")).body == alone
+    await refuse(older, "again")
+    told = login(event_id="b9", crm_user_id=crm_id, whatsapp_opt_in=False)
+    assert (await api.post("/events/logins", told)).body["accepted"] == 1
+    assert (await api.post(f"/persons/merges/{done['merge_id']}/undo")).status == 200
+    for lead in (older, younger):
+        kept = (await api.get(f"/persons/{lead['person_id']}/consent")).body
+        assert (kept["whatsapp"], kept["suppressed"]) == (alone["whatsapp"], alone["suppressed"])
+    items = (await api.get("/audit")).body["items"]
+    assert [item["detail"] for item in items if item["action"] == "person.consent"] == ["chatbot suppressed"] * 2
+
+
+async def test_what_was_read_of_two_in_one_may_be_put_back(api: Api) -> None:
+    """It is no word of either: after the undo each has refused what it refused itself."""
+    older, younger = await two(api)
+    await api.event(younger["id"], "unsubscribe", channel="email")
+    await api.event(younger["id"], "unsubscribe", channel="whatsapp")
+    done = await merge(api, younger["person_id"], older["person_id"])
+    path = f"/persons/{older['person_id']}/consent"
+    assert (await api.put(path, (await api.get(path)).body)).status == 200
+    await api.post(f"/persons/merges/{done['merge_id']}/undo")
+    kept = (await api.get(path)).body
+    assert (kept["whatsapp"]["status"], kept["suppressed"]) == ("unknown", [])
+
+
 async def test_the_story_tells_what_a_merge_did_to_consents(api: Api) -> None:
     """What the absorbed person refused is the survivor's from the merge to its undo."""
     older, younger = await two(api)

@@ -77,6 +77,26 @@ def test_what_came_since_stays_with_the_survivor() -> None:
     assert refused_since(other, before, now) == other
 
 
+def test_what_is_refused_again_is_both_persons() -> None:
+    """Whoever of the two refused it first, and however many merges lie between; what nobody repeats is one's own."""
+    stop = Suppression(channel=Channel.EMAIL, reason="unsubscribe", at=AT)
+    denied = Consent(status="denied", basis="unsubscribe", at=AT)
+    refusing, other = person(suppressions=(stop,), whatsapp_consent=denied), person()
+    for survivor, absorbed in ((refusing, other), (other, refusing)):
+        both = joined(survivor, absorbed, "other", at=AT)
+        once_more = both.suppress(stop).refuse_again("whatsapp_consent")
+        more = joined(once_more, person(), "third", at=AT)
+        assert (more.refused_again, kept_since(once_more, person(), more)) == ((), once_more)
+        for now in (once_more, kept_since(once_more, person(), more), kept_since(both, person(), more.suppress(stop))):
+            parts = kept_since(survivor, absorbed, now), refused_since(absorbed, survivor, now)
+            assert [part.suppressions for part in parts] == [(stop,), (stop,)]
+        parts = kept_since(survivor, absorbed, once_more), refused_since(absorbed, survivor, once_more)
+        assert [part.whatsapp_consent for part in parts] == [denied, denied]
+        assert (kept_since(survivor, absorbed, both), refused_since(absorbed, survivor, both)) == (survivor, absorbed)
+        granted = once_more.but(whatsapp_consent=Consent(status="granted", at=MERGED_AT))
+        assert refused_since(absorbed, survivor, granted).whatsapp_consent == absorbed.whatsapp_consent
+
+
 def test_of_each_field_the_newer_word_wins() -> None:
     """Whichever of the two is older or newer as a whole; what has a time wins over what was said in a chat."""
     one = person(name="Dan", crm=CRM, demographics={"job_title": "Dev", "industry": "toys"})

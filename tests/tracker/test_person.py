@@ -38,6 +38,17 @@ def test_a_suppression_is_kept_once() -> None:
     assert len(once.suppress(bounce.but(channel=Channel.WHATSAPP)).suppressions) == 2
 
 
+def test_two_in_one_remember_what_they_refused_again() -> None:
+    """Once each: a merge that is undone has to know. Of one person alone nothing is to be remembered."""
+    bounce = Suppression(channel=Channel.EMAIL, reason="email_bounce", at=AT, scope="all")
+    both = PERSON.but(absorbed=("other",)).suppress(bounce)
+    assert both.refused_again == ()
+    again = both.suppress(bounce.but(at=LATER))
+    assert (again.suppressions, again.refused_again) == ((bounce,), ("email all email_bounce",))
+    assert again.suppress(bounce) is again
+    assert PERSON.refuse_again("email_consent") is PERSON
+
+
 def test_the_first_name_is_what_stands_before_the_space() -> None:
     """Mails greet with it, and with nothing where no name is known."""
     assert (PERSON.first_name, PERSON.but(name=None).first_name) == ("Dana", "")

@@ -114,14 +114,15 @@ class PersonRoutes:
             person = Person.read(found.body)
             changes = call.body.news(person, at)
             after = person.updated(changes, at=at)
+            told = [f"{name.removesuffix('_consent')} {given.status}" for name, given in changes.items()]
             for given in call.body.suppressed:
                 stop = Suppression(channel=given.channel, reason=given.reason, at=given.at or at, scope=given.scope)
-                after = after.suppress(stop)
+                before = after
+                if stop not in person.suppressions:  # what was read may be put back, and says nothing new
+                    after = after.suppress(stop)
+                told += [f"{stop.channel} suppressed"] if after is not before else []
             if after is person:
                 return Decision(person)
-            told = [f"{name.removesuffix('_consent')} {given.status}" for name, given in changes.items()]
-            stopped = after.suppressions[len(person.suppressions) :]
-            told += [f"{suppression.channel} suppressed" for suppression in stopped]
             noted = audit.entry(call.principal.name, "person.consent", found.id, at=at, detail=", ".join(told))
             return Decision(after, [*person_changes(found.id, found.version, after, person), noted])
 
