@@ -29,29 +29,37 @@ TRUNK = rf"{GAP}(?:\(0\){GAP})?"
 
 class Marks:
     """What a person is known by, to be looked for. Addresses and numbers are found within a text, as are long ids; a
-    number however it is written.
+    number however it is written. A short id of one CRM is another person's where a record names another CRM.
     """
 
-    def __init__(self, words: Iterable[str]):
-        """Args: words: addresses, numbers with their plus, ids."""
+    def __init__(self, words: Iterable[str], users: Iterable[str] = ()):
+        """Args: words: addresses, numbers with their plus, ids. users: ids in CRMs behind their source: `hubspot:7`."""
         self._words = frozenset(word.casefold() for word in words if word)
-        self._patterns = [re.compile(pattern) for word in sorted(self._words) if (pattern := _anywhere(word))]
+        self._sources: dict[str, set[str]] = {}
+        for source, _, id in (user.casefold().partition(":") for user in users):
+            self._sources.setdefault(id, set()).add(source)
+        known = sorted(self._words | self._sources.keys())
+        self._patterns = [re.compile(pattern) for word in known if (pattern := _anywhere(word))]
 
     def told_in(self, value: Any) -> bool:
         """Whether any text within, JSON texts opened, names the person."""
-        return any(self._are_in(text, field) for text, field in _texts(value))
+        return any(self._are_in(text, field, source) for text, field, source in _texts(value))
 
-    def _are_in(self, text: str, field: str) -> bool:
-        if text.strip().casefold() in self._words and OF_SOMEBODY.search(field):
+    def _are_in(self, text: str, field: str, source: str) -> bool:
+        if self._is_id(text.strip().casefold(), source) and OF_SOMEBODY.search(field):
             return True
         text = unquote(text).casefold()
         return any(pattern.search(text) for pattern in self._patterns)
 
+    def _is_id(self, text: str, source: str) -> bool:
+        if text in self._words:
+            return True
+        sources = self._sources.get(text, ())
+        return source in sources if source else bool(sources)
+
 
 def mark(key: Key) -> str:
-    """Return what a key is written as by others."""
-    if key.kind == "crm":
-        return key.value.partition(":")[2]
+    """Return what a key, but for a CRM's, is written as by others."""
     if key.kind == "whatsapp" and _is_number(key.value):
         return f"+{key.value}"
     return key.value
@@ -75,24 +83,32 @@ def _is_number(text: str) -> bool:
     return text.isascii() and text.isdecimal()
 
 
-def _texts(value: Any) -> Iterator[tuple[str, str]]:
-    """Yield every text within, and the field that says it; of none for the name of a field."""
-    rest = [(value, "")]  # rather than a recursion: what somebody sent may be as deep as they like
+def _texts(value: Any) -> Iterator[tuple[str, str, str]]:
+    """Yield every text within, the field that says it, none for the name of a field, and the source of the record that
+    it is in, empty where none is named.
+    """
+    rest = [(value, "", "")]  # rather than a recursion: what somebody sent may be as deep as they like
     while rest:
-        value, field = rest.pop()
+        value, field, source = rest.pop()
         if isinstance(value, dict):
-            yield from ((name, "") for name in value)
-            rest += ((inner, name) for name, inner in value.items())
+            source = _source(value) or source
+            yield from ((name, "", source) for name in value)
+            rest += ((inner, name, source) for name, inner in value.items())
         elif isinstance(value, list):
-            rest += ((inner, field) for inner in value)
+            rest += ((inner, field, source) for inner in value)
         elif isinstance(value, str):
             inner = opened(value)
             if inner is value:
-                yield value, field
+                yield value, field, source
             else:
-                rest.append((inner, field))
+                rest.append((inner, field, source))
         elif isinstance(value, int) and not isinstance(value, bool):
-            yield str(value), field
+            yield str(value), field, source
+
+
+def _source(record: dict[str, Any]) -> str:
+    source = record.get("source")
+    return source.strip().casefold() if isinstance(source, str) else ""
 
 
 def opened(text: str) -> Any:

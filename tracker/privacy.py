@@ -99,13 +99,14 @@ CHUNK = 200
 
 
 class Erasure(Document, frozen=True, kw_only=True):
-    """The receipt, and until it is done the plan. Attributes: persons, leads: their ids. marks: what to search for,
-    emptied at the end. counts: documents removed, by kind.
+    """The receipt, and until it is done the plan. Attributes: persons, leads: their ids. marks, users: what to search
+    for, emptied at the end. counts: documents removed, by kind.
     """
 
     persons: tuple[str, ...]
     leads: tuple[str, ...]
     marks: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
     contacts: tuple[str, ...] = ()
     counts: dict[str, int] = {}
     by: str
@@ -117,6 +118,19 @@ class Erasure(Document, frozen=True, kw_only=True):
 class Receipt(NamedTuple):
     id: str
     erasure: Erasure
+
+
+class Sought(NamedTuple):
+    """By what documents about a person are found. Attributes: persons, leads: ids. contacts: under which names their
+    messages came in. marks: words by which a document without a lead shows that it is about them. users: their ids in
+    CRMs, each behind its source.
+    """
+
+    persons: Sequence[str]
+    leads: Sequence[str]
+    contacts: Sequence[str]
+    marks: Sequence[str]
+    users: Sequence[str]
 
 
 class Whole(NamedTuple):
@@ -137,15 +151,13 @@ class Whole(NamedTuple):
         return list(dict.fromkeys((*(Key.of(d.id) for d in self.keys), *told)))
 
     @property
-    def marks(self) -> list[str]:
-        """Words by which a document without a lead shows that it is about them."""
-        return list(dict.fromkeys((*map(mark, self.names), *(d.id for d in (*self.persons, *self.leads)))))
-
-    @property
-    def contacts(self) -> list[str]:
-        """Under which names their messages came in."""
-        numbers = [key.value for key in self.names if key.kind in {"whatsapp", "phone"}]
-        return list(dict.fromkeys(form for n in numbers for form in (n.removeprefix("+"), "+" + n.removeprefix("+"))))
+    def sought(self) -> Sought:
+        persons, leads = tuple(d.id for d in self.persons), tuple(d.id for d in self.leads)
+        numbers = [key.value.removeprefix("+") for key in self.names if key.kind in {"whatsapp", "phone"}]
+        contacts = dict.fromkeys(form for number in numbers for form in (number, f"+{number}"))
+        marks = dict.fromkeys((*(mark(key) for key in self.names if key.kind != "crm"), *persons, *leads))
+        users = tuple(key.value for key in self.names if key.kind == "crm")
+        return Sought(persons, leads, tuple(contacts), tuple(marks), users)
 
 
 class Privacy:
@@ -187,15 +199,12 @@ class Privacy:
             yield document
         async for document in _of_ids(self._store, whole):
             yield document
-        async for document in self._around(
-            [person.id for person in whole.persons], [lead.id for lead in whole.leads], whole.contacts, whole.marks
-        ):
+        async for document in self._around(whole.sought):
             yield document
 
-    async def _around(
-        self, persons: Sequence[str], leads: Sequence[str], contacts: Sequence[str], words: Sequence[str]
-    ) -> AsyncIterator[Stored]:
+    async def _around(self, sought: Sought) -> AsyncIterator[Stored]:
         """Yield what there is about a person besides the documents that it is found by, each once."""
+        persons, leads, contacts, words, users = sought
         for index, names in (*((index, leads) for index in OF_LEAD), (INBOX_BY_CONTACT, contacts)):
             for name in names:
                 async for document in everything(self._store, index, name, chunk=CHUNK):
@@ -206,16 +215,15 @@ class Privacy:
                     if document.body.get("lead_id") not in leads:  # told by its lead already
                         yield document
         items = {d.id: d for name in leads async for d in everything(self._store, REVIEW_BY_LEAD, name, chunk=CHUNK)}
-        items |= {d.id: d async for d in self._naming(REVIEW_ALL, words)}
+        items |= {d.id: d async for d in self._naming(REVIEW_ALL, Marks(words, users))}
         # Before the items, so that it holds after a crash: an answer may tell of one by nothing but its id.
-        async for document in self._naming(IDEMPOTENCY_EXPIRY, [*words, *items]):
+        async for document in self._naming(IDEMPOTENCY_EXPIRY, Marks([*words, *items], users)):
             yield document
         for document in items.values():
             yield document
 
-    async def _naming(self, index: Index, words: Sequence[str]) -> AsyncIterator[Stored]:
-        """Yield what tells of any of these words."""
-        marks = Marks(words)
+    async def _naming(self, index: Index, marks: Marks) -> AsyncIterator[Stored]:
+        """Yield what tells of the person."""
         async for document in everything(self._store, index, chunk=CHUNK):
             if marks.told_in(document.body):
                 yield document
@@ -244,15 +252,7 @@ class Privacy:
             counts: dict[str, int] = {}
             for document in gone:
                 counts[str(document.kind)] = counts.get(str(document.kind), 0) + 1
-            erasure = Erasure(
-                persons=tuple(d.id for d in whole.persons),
-                leads=tuple(d.id for d in whole.leads),
-                marks=tuple(whole.marks),
-                contacts=tuple(whole.contacts),
-                counts=counts,
-                by=by,
-                at=at,
-            )
+            erasure = Erasure(**whole.sought._asdict(), counts=counts, by=by, at=at)
             changes: list[Change] = [Delete(d.kind, d.id, d.version) for d in gone]
             changes += self._opt_outs.kept(whole.person, whole.names, refused, at=at)
             noted = audit.entry(by, "person.erase", id, at=at, detail=", ".join(erasure.persons))
@@ -284,12 +284,13 @@ class Privacy:
             erasure = Erasure.read(found.body)
             counts = dict(Counter(erasure.counts) + removed)
             at = instant(self._recorder.clock())
-            done = erasure.but(marks=(), contacts=(), counts=counts, running=False, done_at=at)
+            done = erasure.but(marks=(), users=(), contacts=(), counts=counts, running=False, done_at=at)
             return Decision(Receipt(id, done), [Replace(Kind.ERASURES, id, found.version, done.body())])
 
         erasure = Erasure.read((await read()).body)
         removed = Counter[str]()
-        async for document in self._around(erasure.persons, erasure.leads, erasure.contacts, erasure.marks):
+        sought = Sought(erasure.persons, erasure.leads, erasure.contacts, erasure.marks, erasure.users)
+        async for document in self._around(sought):
             removed[str(document.kind)] += await self._remove(document)
         receipt = await run(self._store, read, decide)
         self._is_clean = await self._elsewhere.scrub()

@@ -298,6 +298,23 @@ async def test_who_has_a_short_id_in_the_crm_is_told_of_nobody_else(api: Api) ->
     assert (await api.get(f"/review/{other}")).status == 200
 
 
+async def test_users_of_two_crms_with_one_id_are_told_apart(api: Api) -> None:
+    """What names the CRM is its user's alone, in the export and for the erasure; what names none may be either's."""
+    one = await api.lead(crm_user_id="7", source="hubspot", email="one@acme.example")
+    other = await api.lead(crm_user_id="7", source="zoho", email="other@acme.example")
+    ids = {}
+    for source in ("hubspot", "zoho", None):
+        bad = login(crm_user_id="7", event_id="x", email=None) | {"occurred_at": "never", "source": source}
+        letter = {"workflow": "w", "record": {"source": source, "contact": {"id": 7}}, "error": "no"}
+        (kept,) = (await api.post("/events/logins", bad)).body["results"]
+        ids[source] = {kept["review_id"], (await api.post("/dead-letters", letter)).body["review_id"]}
+    told = (await api.get(f"/leads/{one['id']}/export")).body
+    assert {item["id"] for item in told["review"]} == ids["hubspot"] | ids[None]
+    assert (await api.call("DELETE", f"/leads/{one['id']}")).body["counts"]["review"] == 4
+    told = (await api.get(f"/leads/{other['id']}/export")).body
+    assert {item["id"] for item in told["review"]} == ids["zoho"]
+
+
 async def test_answers_kept_for_repeats_are_told(api: Api) -> None:
     """What an erasure removes, an export has told."""
     made = await api.post("/leads", {"product_id": "flowdesk", "email": "ann@acme.example"}, Idempotency_Key="k-1")

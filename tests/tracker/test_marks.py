@@ -81,6 +81,45 @@ def test_what_names_somebody_else_is_not(value: Any) -> None:
     assert not MARKS.told_in({"record": [value]})
 
 
+USER = Marks([LEAD], ["hubspot:7:x", "hubspot:8", "crm:8", "hubspot:user-00000000000009"])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"crm_user_id": "7:X"},
+        {"crm_user_id": "7:x", "source": "HubSpot "},
+        {"crm_user_id": 8, "source": "crm"},
+        {"crm_user_id": "8", "source": None},
+        {"crm_user_id": "8", "source": ""},
+        {"source": "hubspot", "user": {"id": 8}},
+        {"source": "zoho", "user": {"id": 8, "source": "crm"}},
+        {"source": "zoho", "text": "for user-00000000000009"},
+        {"source": "zoho", "id": LEAD},
+    ],
+    ids=repr,
+)
+def test_a_crms_user_is_found_in_records_of_this_crm(value: Any) -> None:
+    """And in those that name none. What is nobody else's is found whatever a record names."""
+    assert USER.told_in({"input": orjson.dumps([value]).decode()})
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"crm_user_id": "7:x", "source": "crm"},
+        {"crm_user_id": 8, "source": "zoho"},
+        {"source": "zoho", "users": [{"id": 8}, {"user_id": "8"}]},
+        {"source": "crm", "user": {"id": 8, "source": "zoho"}},
+        {"crm_user_id": "x", "source": "hubspot"},
+    ],
+    ids=repr,
+)
+def test_another_crms_user_with_this_id_is_somebody_else(value: Any) -> None:
+    """Of two CRMs each may have a user 8. The source that is named nearest counts."""
+    assert not USER.told_in({"input": orjson.dumps([value]).decode()})
+
+
 def test_nobody_is_named_by_nothing() -> None:
     """Without a mark nothing is found, not even the empty text."""
     assert not Marks([]).told_in({"a": "", "b": "ann@x.example"})
@@ -108,11 +147,10 @@ def test_a_number_is_its_digits(gaps: list[str]) -> None:
         (Key("phone", "+4915112340777"), "+4915112340777"),
         (Key("whatsapp", "4915112340777"), "+4915112340777"),
         (Key("whatsapp", "US.13491208655302741918"), "US.13491208655302741918"),
-        (Key("crm", "hubspot:7:x"), "7:x"),
         (Key("visitor", "a:b"), "a:b"),
     ],
 )
 def test_a_key_is_looked_for_as_others_write_it(key: Key, word: str) -> None:
-    """A CRM's id without its source, a WhatsApp number with its plus; a key is read from its id."""
+    """A WhatsApp number with its plus; a key is read from its id."""
     assert mark(key) == word
     assert Key.of(key.id) == key
