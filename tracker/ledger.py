@@ -21,6 +21,7 @@ from tracker.stages import ORDER, Stage, path
 from tracker.store.port import Change, Insert
 from tracker.store.schema import Kind
 from tracker.times import Instant, moment
+from tracker.told import spelled_out
 
 
 class Folded(Struct, frozen=True):
@@ -59,11 +60,11 @@ def fold(
             lead = tallied(lead, kind, scored.impact, timestamp, rules)
             total = lead.score
         event = _event(happening, lead_id, lead.product_id, scored, at, after=(total, stage))
-        if kind is EventType.LOGIN:
+        if kind is not EventType.LOGIN:
+            lead = _said(lead, happening)
+        elif not happening.machine:
             login_days = count_login(login_days, timestamp)
             last_login = max(last_login or timestamp, timestamp)
-        else:
-            lead = _said(lead, happening)
         before, so_far = so_far, lead
         if config.progression is not None:
             so_far = lead.but(score=total, stage=stage, login_days=login_days, last_login_at=last_login)
@@ -160,6 +161,18 @@ def sighted(lead: Lead, events: Iterable[Event]) -> Lead:
         if event.event_type is EventType.QUALIFICATION_ANSWER and (slot := answers_something(metadata)):
             answered[slot] = None
     return lead.but(seen=seen, answered=tuple(answered))
+
+
+def logged(lead: Lead, events: Iterable[Event]) -> Lead:
+    """Return the lead with the logins that its ledger holds. What a machine did is none."""
+    times = sorted(event.timestamp for event in events if event.event_type is EventType.LOGIN and not event.machine)
+    days: dict[str, int] = {}
+    for at in times:
+        days = count_login(days, at)
+    last = times[-1] if times else None
+    if last != lead.last_login_at:  # as of which its fields were told
+        lead = spelled_out(lead)
+    return lead.but(login_days=days, last_login_at=last)
 
 
 def deserved(

@@ -7,9 +7,9 @@ import orjson
 
 from tracker import audit
 from tracker.errors import NotFound, Refused
-from tracker.events import Event, EventType
-from tracker.lead import Lead, count_login
-from tracker.ledger import recounted, sighted
+from tracker.events import Event
+from tracker.lead import Lead
+from tracker.ledger import logged, recounted, sighted
 from tracker.merging import LeadPair, Merge, Side, demand_mergeable, merged, older, parted, undone
 from tracker.model import new_id
 from tracker.people import followed
@@ -20,7 +20,7 @@ from tracker.reading import everything, of_lead
 from tracker.recorder import Recorder
 from tracker.store.port import Change, Document, Replace
 from tracker.store.schema import EVENTS_BY_LEAD, MERGES_BY_SURVIVOR, Kind
-from tracker.times import Instant, instant
+from tracker.times import instant
 from tracker.unit import Decision, run
 
 
@@ -245,9 +245,4 @@ def alone(
 ) -> tuple[Lead, list[Event]]:
     """Return a lead without what another one brought, recounted from its own ledger, and the events that change."""
     lead, changed = recounted(lead, lead_id, own, configs)
-    days: dict[str, int] = {}
-    last: Instant | None = None
-    for event in sorted(own, key=lambda event: event.timestamp):
-        if event.event_type is EventType.LOGIN:
-            days, last = count_login(days, event.timestamp), event.timestamp
-    return sighted(lead.but(login_days=days, last_login_at=last), own), changed
+    return sighted(logged(lead, own), own), changed

@@ -11,7 +11,7 @@ from tracker.errors import NotFound, Refused
 from tracker.events import USUAL_SOURCES, Event, EventType, Happening, event_key
 from tracker.handoff import opened, qualified
 from tracker.lead import Lead, StageChange, dated, view
-from tracker.ledger import deserved, entries, fold, recounted, rescored, sighted, steps
+from tracker.ledger import deserved, entries, fold, logged, recounted, rescored, sighted, steps
 from tracker.logins import person_changes
 from tracker.model import new_id
 from tracker.opt_outs import OptOuts
@@ -238,6 +238,8 @@ class Recorder:
             after = next((e for e in events if e.key == event.key), event)
             events = [after, *(e for e in events if e is not after)]
         lead = sighted(lead, [*others, after])
+        if after.event_type is EventType.LOGIN:
+            lead = logged(lead, [*others, after])
         reached = deserved(loaded.lead, lead, (lead.stage, lead.score), after, config, loaded.person)
         stage_changes = steps(loaded.id, lead.stage, reached, lead.score, after, config, at=at)
         lead = lead.but(stage=stage_changes[-1].to if stage_changes else lead.stage, updated_at=at)

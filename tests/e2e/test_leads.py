@@ -8,6 +8,7 @@ import pytest
 
 from tests.e2e.client import Api, login
 from tracker.keys import Scope
+from tracker.times import instant, now
 
 FIELDS = {
     "id", "person_id", "crm_user_id", "organization_id", "product_id", "stage", "engagement_score", "created_at",
@@ -592,6 +593,53 @@ async def test_an_event_may_be_called_a_machines(api: Api) -> None:
     back = await api.post("/events/api:e1/reclassify", {"machine": False})
     assert (back.body["engagement_score"], back.body["lead_id"]) == (before, lead["id"])
     assert (await api.post("/events/nobody/reclassify", {"machine": False})).status == 404
+
+
+def last_minutes(count: int) -> list[str]:
+    """The moments some minutes ago, the newest last."""
+    return [instant(now() - timedelta(minutes=n)) for n in range(count, 0, -1)]
+
+
+async def test_a_login_may_be_called_a_machines(api: Api) -> None:
+    """It is in no count of logins and is not the last one; after all a person's, it counts as before."""
+    day = {"crm_user_id": "u7", "email": "dana@example.com"}
+    times = last_minutes(2)
+    for name, at in zip(("first", "second"), times, strict=True):
+        await api.post("/events/logins", login(**day, event_id=name, occurred_at=at))
+    (lead,) = (await api.get("/leads")).body["items"]
+
+    async def counted() -> tuple[int, str | None, float]:
+        found = (await api.get(f"/leads/{lead['id']}")).body
+        total = (await api.get(f"/leads/{lead['id']}/score")).body["total"]
+        assert total == found["engagement_score"]
+        return found["product_context"]["login_frequency"], found["last_login_at"], total
+
+    both = await counted()
+    assert both[:2] == (2, lead["last_login_at"])
+    for name in ("second", "first"):
+        await api.post(f"/events/{name}/reclassify", {"machine": True})
+    assert await counted() == (0, None, 0)
+    await api.post("/events/first/reclassify", {"machine": False})
+    assert await counted() == (1, times[0], both[2] / 2)
+    await api.post("/events/second/reclassify", {"machine": False})
+    assert await counted() == both
+
+
+async def test_a_machines_login_stays_one_over_a_merge_and_its_undo(api: Api) -> None:
+    """Whoever of the two it belongs to."""
+    (at,) = last_minutes(1)
+    for name in "ab":
+        await api.post("/events/logins", login(crm_user_id=name, event_id=name, occurred_at=at))
+    leads = (await api.get("/leads")).body["items"]
+    ids = [lead["person_id"] for lead in leads]
+    done = (await api.post(f"/persons/{ids[0]}/merge", {"into": ids[1]})).body
+    assert (await api.post("/events/a/reclassify", {"machine": True})).status == 200
+    one = (await api.get("/leads")).body["items"]
+    assert [lead["product_context"]["login_frequency"] for lead in one] == [1]
+    assert (await api.post(f"/persons/merges/{done['merge_id']}/undo")).status == 200
+    apart = {lead["crm_user_id"]: lead for lead in (await api.get("/leads")).body["items"]}
+    assert {name: lead["product_context"]["login_frequency"] for name, lead in apart.items()} == {"a": 0, "b": 1}
+    assert {name: lead["last_login_at"] for name, lead in apart.items()} == {"a": None, "b": at}
 
 
 async def test_the_score_of_any_moment(api: Api) -> None:

@@ -164,6 +164,9 @@ async def is_scored(
     for event in ledger:
         given_points[event.timestamp[:10], event.event_type] += event.score_impact
     assert given_points == by_day(final, rules), "what the ledger gives is what the rules give"
+    logins = [it.timestamp for it in final if it.event_type is EventType.LOGIN and not it.machine]
+    assert sum(loaded.lead.login_days.values()) == len(logins), "nor is a machine's login one"
+    assert loaded.lead.last_login_at == max(logins, default=None)
     newest = max((e.timestamp for e in ledger if e.score_impact), default=ledger[0].timestamp)
     assert abs(loaded.lead.score - left(ledger, rules, newest)) <= 1, "the score is the fold of the ledger"
     at = data.draw(st.sampled_from([None, *(e.timestamp for e in ledger)]), "asked for")

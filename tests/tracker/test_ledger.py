@@ -8,18 +8,20 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.strategies import NOON, configs, histories
 from tracker.counting import counters
 from tracker.events import Channel, EventType, Happening
 from tracker.lead import Lead
-from tracker.ledger import Folded, entries, fold, recounted
+from tracker.ledger import Folded, entries, fold, logged, recounted
 from tracker.product import ProductConfig
 from tracker.scoring import score
 from tracker.stages import ORDER, Stage
 from tracker.store.port import Increment, Insert
 from tracker.store.schema import Kind
 from tracker.times import instant, later
+from tracker.told import of_lead
 
 AT = instant(NOON)
 NEW = Lead(person_id="p", product_id="flowdesk", config_number=1, created_at=AT, updated_at=AT)
@@ -238,6 +240,34 @@ def test_to_and_fro_is_as_before(history: list[Happening], rules: ProductConfig,
     known = {event.key: event for event in [*others, turned.but(machine=not turned.machine), *changed]}
     back, _ = recounted(away, "lead-1", [*(e for k, e in known.items() if k != turned.key), turned], configs)
     assert (back.score, back.capped) == (done.lead.score, done.lead.capped)
+
+
+@given(histories(20), configs(), st.data())
+def test_a_machines_login_is_none(history: list[Happening], rules: ProductConfig, data: st.DataObject) -> None:
+    """Whether it came as one or is called so later; called a person's again it counts as before."""
+    if not history:
+        return
+    events = folded(history, rules).events
+    turned = data.draw(st.sampled_from(events))
+    others = [event for event in events if event is not turned]
+    for machine in (True, False):
+        said = [replace(h, machine=machine) if h.key == turned.key else h for h in history]
+        done, lead = folded(said, rules).lead, folded(history, rules).lead
+        counted = logged(lead, [*others, turned.but(machine=machine)])
+        assert (counted.login_days, counted.last_login_at) == (done.login_days, done.last_login_at)
+
+
+def test_what_a_login_told_is_as_old_as_the_login() -> None:
+    """Also when the newest login was a machine's, or was one after all: no field grows older or newer by that."""
+    lead = NEW.but(last_login_at=later(NOON, hours=1), tells="name", told={"email": AT})
+    (newer,) = logins(1)
+    newer = replace(newer, event_id="newer", timestamp=later(NOON, hours=1))
+    events = folded([*logins(1), newer], config()).events
+    away = logged(lead, [events[0], events[1].but(machine=True)])
+    assert (away.last_login_at, away.login_days, of_lead(away)) == (AT, {"2026-11-22": 1}, of_lead(lead))
+    back = logged(away.but(tells="email"), events)
+    assert (back.last_login_at, of_lead(back)) == (lead.last_login_at, of_lead(away) | {"email": AT})
+    assert logged(back, []).last_login_at is None
 
 
 def test_points_halve_with_the_half_life() -> None:
