@@ -12,7 +12,7 @@ from tracker.errors import Fault, Invalid, NotFound, Outdated, Refused
 from tracker.ports import Templates
 from tracker.product import Product, ProductConfig, ProductVersion, Versioned, dump, parse, version_id
 from tracker.reading import everything
-from tracker.references import named_templates, stray_experiments
+from tracker.references import named_templates, stray_experiments, unasked_answers
 from tracker.store.port import Cursor, Document, Insert, Page, Replace, Store
 from tracker.store.schema import PRODUCT_VERSIONS, PRODUCTS_ALL, Kind
 from tracker.times import Instant, instant, now
@@ -245,6 +245,7 @@ class Catalog:
         missing = await self._templates.missing({(one.template_id, one.channel) for one in named}, product_id)
         return [
             *stray_experiments(given),
+            *unasked_answers(given),
             *(
                 Fault(one.path, f"there is no {f'{one.channel} ' if one.channel else ''}template {one.template_id!r}")
                 for one in named

@@ -1,4 +1,4 @@
-"""What a configuration names that has to exist elsewhere: steps and templates. Pure.
+"""What a configuration names that has to exist elsewhere: steps, questions and templates. Pure.
 
 It is read from JSON as it was given, whatever else is wrong with it, so that all faults can be told at once.
 """
@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from tracker.errors import Fault
 from tracker.events import Channel
+from tracker.model import clean
+from tracker.product import SLOTS
 from tracker.stages import Stage
 
 
@@ -34,6 +36,20 @@ def stray_experiments(given: Any) -> list[Fault]:
         and stage in _STAGES
         and isinstance(step := experiment.get("step"), int)
         and (stage, step) not in steps
+    ]
+
+
+def unasked_answers(given: Any) -> list[Fault]:
+    """Return the answers with points that no question asks for: nobody would ever earn them.
+
+    No version in use is refused for it: it is told when the next one is saved.
+    """
+    rules = given.get("scoring_rules") if isinstance(given, dict) else None
+    points = rules.get("answer_points") if isinstance(rules, dict) else None
+    return [
+        Fault(f"scoring_rules/answer_points/{slot}", f"is no question: there are {', '.join(SLOTS)}")
+        for slot in (points if isinstance(points, dict) else ())
+        if clean(slot) not in SLOTS
     ]
 
 

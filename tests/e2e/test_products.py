@@ -4,12 +4,14 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from tests.e2e.client import Api, Reply
 from tracker.errors import Invalid
 from tracker.product import ProductConfig
 from tracker.routes.products import ProductBody, ProductView
+from tracker.store.port import Replace
 from tracker.store.schema import Kind
 
 MAIL = {"template_id": "welcome", "channel": "email", "subject": "Hi {{ person.first_name }}", "text": "Hello"}
@@ -89,7 +91,7 @@ async def test_every_fault_of_a_configuration_is_told_with_its_path(api: Api) ->
                 {"experiment_id": "e", "stage": "User", "step": 3,
                  "variants": [{"name": "a", "template_id": "one"}, {"name": "b", "template_id": "two"}]}
             ],
-            "scoring_rules": {"login_points": None},
+            "scoring_rules": {"login_points": None, "answer_points": {"budget": 5, "bugdet": 5, "shoe_size": None}},
             "holdout": 200,
         },
     )  # fmt: skip
@@ -110,6 +112,8 @@ async def test_every_fault_of_a_configuration_is_told_with_its_path(api: Api) ->
             "experiments/0/variants/0/template_id",
             "experiments/0/variants/1/template_id",
             "scoring_rules/login_points",
+            "scoring_rules/answer_points/bugdet",
+            "scoring_rules/answer_points/shoe_size",
             "holdout",
         ]
     )
@@ -127,14 +131,28 @@ async def test_what_is_not_put_over_http_is_checked_too(api: Api) -> None:
     """A file that seeds the store is held to the same."""
     variants = [{"name": "a", "template_id": "one"}, {"name": "b", "template_id": "two"}]
     experiment = {"experiment_id": "e", "stage": "User", "step": "3", "variants": variants}
-    config = ProductConfig.model_validate({"product_id": "grid", "name": "Grid", "experiments": [experiment]})
+    given = {"experiments": [experiment], "scoring_rules": {"answer_points": {"bugdet": 5}}}
+    config = ProductConfig.model_validate({"product_id": "grid", "name": "Grid", **given})
     with pytest.raises(Invalid) as raised:
         await api.server.catalog.put(config, author="a file")
     assert [fault.path for fault in raised.value.faults] == [
         "experiments/0/step",
+        "scoring_rules/answer_points/bugdet",
         "experiments/0/variants/0/template_id",
         "experiments/0/variants/1/template_id",
     ]
+
+
+async def test_a_version_in_use_is_read_though_it_would_be_refused_by_now(api: Api) -> None:
+    """An earlier Leadline took points for answers that nobody asks for: its products go on, and so do their leads."""
+    (found,) = await api.server.store.get(Kind.PRODUCT_CONFIGS, "flowdesk:1")
+    assert found is not None
+    config = orjson.loads(found.body["config"]) | {"scoring_rules": {"answer_points": {"bugdet": 5}}}
+    body = {**found.body, "config": orjson.dumps(config).decode()}
+    await api.server.store.commit(Replace(found.kind, found.id, found.version, body))
+    api.server.catalog._versions.clear()
+    assert (await api.get("/products/flowdesk")).body["scoring_rules"]["answer_points"] == {"bugdet": 5}
+    assert (await api.lead())["stage"] == "User"
 
 
 async def test_what_was_read_can_be_put_back(api: Api) -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.strategies import json_values
 from tracker.events import Channel
-from tracker.references import Named, named_templates, stray_experiments
+from tracker.references import Named, named_templates, stray_experiments, unasked_answers
 
 STEP = {"delay_hours": 0, "channel": "email", "template_id": "welcome"}
 
@@ -50,9 +50,20 @@ def test_an_experiment_is_about_a_step_that_there_is() -> None:
     assert [fault.path for fault in stray_experiments(config)] == ["experiments/1/step", "experiments/2/step"]
 
 
+def test_points_are_for_questions_that_the_assistant_asks() -> None:
+    """Each other one is told with its path; what is no object of points is the model's to refuse."""
+    points = {"budget": 5, "bugdet": 5, " timeline ": 3, "": 1}
+    faults = unasked_answers({"scoring_rules": {"answer_points": points}})
+    assert [fault.path for fault in faults] == [f"scoring_rules/answer_points/{name}" for name in ("bugdet", "")]
+    assert "budget" in faults[0].message
+    odds: list[Any] = [None, [], {"answer_points": ["bugdet"]}, {"answer_points": "bugdet"}]
+    for odd in odds:
+        assert unasked_answers({"scoring_rules": odd}) == []
+
+
 names = st.sampled_from(
     ["nurturing_sequences", "messages", "experiments", "variants", "re_engagement", "stage", "step", "template_id",
-     "channel", "event_seen", "message"]
+     "channel", "event_seen", "message", "scoring_rules", "answer_points"]
 )  # fmt: skip
 shapes: st.SearchStrategy[Any] = st.recursive(
     json_values | st.sampled_from(["User", "email", 0]),
@@ -70,3 +81,4 @@ def test_whatever_is_given_is_read(value: Any) -> None:
             inner = inner[int(part)] if isinstance(inner, list) else inner[part]
         assert inner == one.template_id
     stray_experiments(value)
+    unasked_answers(value)
