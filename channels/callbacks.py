@@ -4,10 +4,11 @@ import structlog
 
 from channels.messages import Attempt, Callback, Message, write
 from channels.sending import Refused, Sent
-from channels.settling import Settling, bounce, opted_out
+from channels.settling import Settling, bounce, current_message, opted_out
 from channels.states import State, may_follow
 from channels.twilio_errors import refused
 from tracker import review
+from tracker.errors import NotFound
 from tracker.events import Channel, EventType, Happening
 from tracker.ports import Failure, Settled
 from tracker.recorder import Effect, EffectOf, Loaded, Recorder
@@ -63,6 +64,9 @@ class Callbacks:
             else:
                 await self._reached(message_id, message, callback)
         except Told:
+            return False
+        except NotFound:
+            log.info("the person was erased when a status of a message came", message_id=message_id)
             return False
         return True
 
@@ -141,10 +145,8 @@ class Callbacks:
         return effect
 
     async def _current(self, id: str, callback: Callback) -> tuple[Document, Message]:
-        """Return the message as it is now. Raises: Told: somebody else has kept this callback meanwhile."""
-        found = await self._found(id)
-        assert found is not None, "a message that was sent exists"
-        message = Message.read(found.body)
+        """Return the message as it is now. Raises: Told: somebody else has kept this callback meanwhile. NotFound."""
+        found, message = await current_message(self._recorder.store, id)
         if _known(message, callback.provider_id or "", callback.status):
             raise Told
         return found, message

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from random import Random
 
@@ -21,7 +21,7 @@ from channels.states import State
 from channels.templates import TemplateCatalog
 from channels.tracking import Addresses
 from tracker import review
-from tracker.errors import Fault
+from tracker.errors import Fault, NotFound
 from tracker.events import Channel
 from tracker.ports import Settled
 from tracker.recorder import Effect, Loaded, Recorder
@@ -51,12 +51,15 @@ class Delivery:
         retry_base: float = 30,
         random: Random | None = None,
         addresses: Addresses,
+        forget: Callable[[str], Awaitable[None]] | None = None,
     ):
-        """Args: senders: a channel without one is off, and its messages wait. addresses: what goes into messages."""
+        """Args: senders: a channel without one is off, and its messages wait. addresses: what goes into messages.
+        forget: removes what senders keep of a message whose person was erased while it was being sent.
+        """
         self._recorder, self._store, self._templates = recorder, recorder.store, templates
         self._senders = senders
         self._lease = provider_timeout + 10
-        self._addresses = addresses
+        self._addresses, self._forget = addresses, forget
         self.settling = Settling(recorder, retry_base=retry_base, random=random or Random())
 
     async def work(self) -> int:
@@ -99,6 +102,9 @@ class Delivery:
             log.debug("somebody else took the message", message_id=found.id)
         except StoreError as error:
             log.warning("the store is away", message_id=found.id, error=str(error))
+        except NotFound:
+            log.info("the person of a message is being erased", message_id=found.id)
+            await self._broken(found)  # until the erasure comes to it, others go first
         except Exception:
             log.exception("delivery failed", message_id=found.id)
             await self._broken(found)
@@ -197,7 +203,8 @@ class Delivery:
             author=message.author,
         )
         outcome = await self._senders[message.channel].send(outgoing)
-        await self.settling.settle(found.id, outcome, lease=sending.lease_until)
+        if not await self.settling.settle(found.id, outcome, lease=sending.lease_until) and self._forget is not None:
+            await self._forget(found.id)
 
     async def _skip(self, found: Document, checks: tuple[Check, ...], *also: Change) -> None:
         """End a message unsent. Raises: Conflict: it changed meanwhile, so that the decision no longer stands."""
@@ -239,11 +246,13 @@ class Delivery:
     async def _safely_cut_off(self, found: Document) -> None:
         try:
             await self.settling.cut_off(found)
+        except NotFound:
+            log.info("the person of a message is being erased", message_id=found.id)
         except Exception:
             log.exception("a message that was cut off stays as it is; the next look tries again", message_id=found.id)
 
     async def _broken(self, found: Document) -> None:
-        """Put off a message on which our own code failed, so that it does not fail again at once and for ever.
+        """Put off a message that cannot be delivered now, so that it does not fail again at once and for ever.
 
         It may be one that cannot even be read.
         """

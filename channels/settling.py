@@ -9,6 +9,7 @@ from channels.messages import Attempt, Message, write
 from channels.sending import Later, Refused, SendOutcome, Sent, Uncertain
 from channels.states import State
 from tracker import review
+from tracker.errors import NotFound
 from tracker.events import Channel, EventType, Happening
 from tracker.logins import person_changes
 from tracker.person import Suppression
@@ -36,14 +37,22 @@ class Settling:
         self._recorder, self._store = recorder, recorder.store
         self._retry_base, self._random = retry_base, random
 
-    async def settle(self, id: str, outcome: SendOutcome, *, lease: Instant | None) -> None:
+    async def settle(self, id: str, outcome: SendOutcome, *, lease: Instant | None) -> bool:
         """Keep what the provider said. That it has the mail settles an `uncertain` message too.
 
         Args: lease: of the sending that the provider answered.
+        Returns: whether there was anything to settle: the person may have been erased meanwhile.
         """
-        (found,) = await self._store.get(Kind.MESSAGES, id)
-        assert found is not None, "a message that is being sent exists"
-        message = Message.read(found.body)
+        try:
+            await self._settle(id, outcome, lease)
+        except NotFound:
+            log.info("the person was erased while the message was being sent", message_id=id)
+            return False
+        return True
+
+    async def _settle(self, id: str, outcome: SendOutcome, lease: Instant | None) -> None:
+        """Raises: NotFound: the message or its lead was erased."""
+        _, message = await current_message(self._store, id)
         at = instant(self._recorder.clock())
         match outcome:
             case Sent() if message.waiting and message.replays:
@@ -165,9 +174,10 @@ class Settling:
 
 
 async def current_message(store: Store, id: str) -> tuple[Document, Message]:
-    """Return a message that is known to exist, as it is now."""
+    """Return a message as it is now. Raises: NotFound: it was erased with its person."""
     (found,) = await store.get(Kind.MESSAGES, id)
-    assert found is not None, "a message that is being sent exists"
+    if found is None:
+        raise NotFound(f"there is no message {id}")
     return found, Message.read(found.body)
 
 

@@ -22,7 +22,7 @@ from channels.delivery import Delivery
 from channels.email import SmtpSender
 from channels.inbox import Inbox
 from channels.messages import SequenceOutbox, told
-from channels.outbox import OutboxSender
+from channels.outbox import OutboxSender, forget
 from channels.replies import HumanReplyOutbox, MessageTeller, ReplyOutbox
 from channels.routes import ChannelRoutes
 from channels.sending import Sender
@@ -204,6 +204,7 @@ def build(
         provider_timeout=settings.provider_timeout,
         retry_base=settings.retry_base_seconds,
         addresses=Addresses(base_url, tokens),
+        forget=partial(forget, outbox or settings.outbox),
     )
     workers.extend(Worker(partial(delivery.work_on, channel)) for channel in senders)
     workers.append(Worker(outbound.deliverer.work))

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from channels.outbox import OutboxSender
+from channels.sending import Outgoing, SendOutcome
 from tests.e2e.client import Api, login
 from tracker.errors import NotFound
 from tracker.privacy import BY_ID, OF_LEAD, OF_NOBODY, OF_PERSON, SEARCHED, Erasure
@@ -337,6 +339,30 @@ async def test_messages_in_the_outbox_go_too(api: Api, tmp_path: Path) -> None:
     assert sorted(file.suffix for file in outbox.iterdir()) == [".eml", ".eml", ".json"]
     await api.call("DELETE", f"/leads/{leads[0]['id']}")
     (left,) = outbox.iterdir()
+    assert b"other@acme.example" in left.read_bytes()
+
+
+async def test_a_mail_that_is_being_written_goes_too(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It becomes a file when its person is gone already, and does not stay one."""
+    lead, other = await api.lead(email=MAIL), await api.lead(email="other@acme.example")
+    send, at_work, go_on = OutboxSender.send, asyncio.Event(), asyncio.Event()
+
+    async def slowly(sender: OutboxSender, outgoing: Outgoing) -> SendOutcome:
+        if outgoing.to == MAIL:
+            at_work.set()
+            await go_on.wait()
+        return await send(sender, outgoing)
+
+    monkeypatch.setattr(OutboxSender, "send", slowly)
+    for one in (lead, other):
+        body = {"lead_id": one["id"], "channel": "email", "text": "Hello"}
+        assert (await api.post("/messages/send", body)).status == 202
+    work = asyncio.create_task(api.server.delivery.work())
+    await at_work.wait()
+    assert (await api.call("DELETE", f"/leads/{lead['id']}")).status == 200
+    go_on.set()
+    await work
+    (left,) = (tmp_path / "outbox").iterdir()
     assert b"other@acme.example" in left.read_bytes()
 
 
