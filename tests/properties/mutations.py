@@ -170,6 +170,13 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         5,
+        "a login that is called a machine's later goes on counting as one",
+        "tracker/recorder.py",
+        "            lead = logged(lead, [*others, after])\n",
+        "            lead = logged(lead, [*others, after.but(machine=False)])\n",
+    ),
+    Mutation(
+        5,
         "the score of a moment leaves out what happened in that moment",
         "tracker/score_report.py",
         "high = just_after(at) if at else None",

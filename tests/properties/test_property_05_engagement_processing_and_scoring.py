@@ -125,7 +125,7 @@ async def test_engagement_processing_and_scoring(
 
     Seen to catch: a cap for each event instead of the day, machine hits that count, points that fade from when they
     came and not from when they were earned, a reclassification that leaves the other events of a capped day as they
-    were, a moment that is left out of the score as of that moment.
+    were, a machine's login that is still one of the lead's, a moment that is left out of the score as of that moment.
     """
     its, (rules, history) = mark(), case
     await world.product(its, scoring_rules=rules, engaged_threshold=1000)
