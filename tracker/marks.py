@@ -107,7 +107,8 @@ def _texts(value: Any) -> Iterator[tuple[str, str, str]]:
 
 
 def _source(record: dict[str, Any]) -> str:
-    source = record.get("source")
+    """The CRM that a record in the API's own words names; in another system's, `source` may be a webinar."""
+    source = record.get("source") if "crm_user_id" in record else None
     return source.strip().casefold() if isinstance(source, str) else ""
 
 

@@ -307,7 +307,7 @@ async def test_users_of_two_crms_with_one_id_are_told_apart(api: Api) -> None:
     ids = {}
     for source in ("hubspot", "zoho", None):
         bad = login(crm_user_id="7", event_id="x", email=None) | {"occurred_at": "never", "source": source}
-        letter = {"workflow": "w", "record": {"source": source, "contact": {"id": 7}}, "error": "no"}
+        letter = {"workflow": "w", "record": {"source": source, "crm_user_id": 7}, "error": "no"}
         (kept,) = (await api.post("/events/logins", bad)).body["results"]
         ids[source] = {kept["review_id"], (await api.post("/dead-letters", letter)).body["review_id"]}
     told = (await api.get(f"/leads/{one['id']}/export")).body

@@ -93,14 +93,17 @@ USER = Marks([LEAD], ["hubspot:7:x", "hubspot:8", "crm:8", "hubspot:user-0000000
         {"crm_user_id": "8", "source": None},
         {"crm_user_id": "8", "source": ""},
         {"source": "hubspot", "user": {"id": 8}},
-        {"source": "zoho", "user": {"id": 8, "source": "crm"}},
+        {"source": "zoho", "crm_user_id": 9, "user": {"crm_user_id": 8, "source": "crm"}},
+        {"source": "webinar", "contact": {"id": 8}},
         {"source": "zoho", "text": "for user-00000000000009"},
         {"source": "zoho", "id": LEAD},
     ],
     ids=repr,
 )
 def test_a_crms_user_is_found_in_records_of_this_crm(value: Any) -> None:
-    """And in those that name none. What is nobody else's is found whatever a record names."""
+    """And in those that name none: another system's `source` may be anything. What is nobody else's is found whatever
+    a record names.
+    """
     assert USER.told_in({"input": orjson.dumps([value]).decode()})
 
 
@@ -109,8 +112,8 @@ def test_a_crms_user_is_found_in_records_of_this_crm(value: Any) -> None:
     [
         {"crm_user_id": "7:x", "source": "crm"},
         {"crm_user_id": 8, "source": "zoho"},
-        {"source": "zoho", "users": [{"id": 8}, {"user_id": "8"}]},
-        {"source": "crm", "user": {"id": 8, "source": "zoho"}},
+        {"source": "zoho", "crm_user_id": 9, "users": [{"id": 8}, {"user_id": "8"}]},
+        {"source": "crm", "crm_user_id": 9, "user": {"crm_user_id": 8, "source": "zoho"}},
         {"crm_user_id": "x", "source": "hubspot"},
     ],
     ids=repr,
