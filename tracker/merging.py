@@ -133,62 +133,90 @@ def merged(
         for product_id, (found, _) in one.leads.items()
         if product_id not in other.leads
     ]
-    pairs, ended, joint = [], [], []
-    for product_id, (found, lead) in absorbed.leads.items():
-        if product_id not in survivor.leads:
-            continue
-        kept, before = survivor.leads[product_id]
-        after = added(before, lead, found.id, at=at)
-        if product_id in ledgers:
-            after = summed(after, kept.id, ledgers[product_id], configs[product_id].scoring_rules)
-        brought, reached = after.stage, by_score(after, person, configs[product_id])
-        if all(
-            path(by_score(its, whose, configs[product_id]), reached)
-            for its, whose in ((before, survivor.person), (lead, absorbed.person))
-        ):  # what neither alone had come to
-            after = after.but(stage=max(brought, reached, key=ORDER.index))
-        steps = [
-            StageChange(lead_id=kept.id, before=a, to=b, at=at, actor=by, reason=_reason(after, b, brought))
-            for a, b in path(before.stage, after.stage)
-        ]
-        after, steps = dated(after, steps)
-        if after.stage is not brought:
-            after, steps = qualified(after, steps, id)
-            changes += entered(product_id, [step for step in steps if path(brought, step.to)])
-        changes += [change for step in steps for change in opened(step)]
-        after, closed = _one_handoff(after, before, lead)
-        if closed is not None:
+    both = [
+        _united(survivor, absorbed, product_id, person, id, configs[product_id], ledgers.get(product_id), by=by, at=at)
+        for product_id in absorbed.leads
+        if product_id in survivor.leads
+    ]
+    for one in both:
+        changes += one.changes
+        if (closed := one.pair.closed) is not None:
             changes.append(_kept(handoffs[closed], outdone(Handoff.read(handoffs[closed].body), by, at=at)))
-        changes += [
-            Replace(Kind.LEADS, kept.id, kept.version, after.body()),
-            Replace(Kind.LEADS, found.id, found.version, lead.but(merged_into=kept.id, updated_at=at).body()),
-            *(Insert(Kind.LEAD_AUDIT, f"{kept.id}:{id}:{step.to}", step.body()) for step in steps),
-        ]
-        snapshot = orjson.dumps(before.body()).decode()
-        pairs.append(
-            LeadPair(
-                survivor=kept.id,
-                absorbed=found.id,
-                before=snapshot,
-                version=kept.version + 1,
-                closed=closed,
-                stage=after.stage,
-            )
-        )
-        ended.append((found.id, lead))
-        joint.append((kept.id, before.but(score=max(before.score, lead.score)), after, steps))
     changes += reworded(_words(survivor) | _words(absorbed), dict.fromkeys(person.leads.values(), words(person)))
     merge = Merge(
         survivor=survivor.found.id,
         absorbed=absorbed.found.id,
         before=orjson.dumps(survivor.person.body()).decode(),
-        leads=tuple(pairs),
+        leads=tuple(one.pair for one in both),
         told=latest(*told),
         by=by,
         at=at,
     )
     changes.append(Insert(Kind.MERGES, id, merge.body()))
-    return Merged(merge, person, changes, ended, joint)
+    return Merged(merge, person, changes, [one.ended for one in both], [one.joint for one in both])
+
+
+class _United(NamedTuple):
+    """What becomes of two people's leads in one product. `ended`, `joint`: as those of `Merged`."""
+
+    pair: LeadPair
+    changes: list[Change]
+    ended: tuple[str, Lead]
+    joint: tuple[str, Lead, Lead, list[StageChange]]
+
+
+def _united(
+    survivor: Side,
+    absorbed: Side,
+    product_id: str,
+    person: Person,
+    merge_id: str,
+    config: ProductConfig,
+    ledger: Sequence[Event] | None,
+    *,
+    by: str,
+    at: Instant,
+) -> _United:
+    """Let the survivor's lead absorb the other one.
+
+    Args: person: both people in one. ledger: of both leads, where their points fade.
+    """
+    (kept, before), (found, lead) = survivor.leads[product_id], absorbed.leads[product_id]
+    after = added(before, lead, found.id, at=at)
+    if ledger is not None:
+        after = summed(after, kept.id, ledger, config.scoring_rules)
+    brought, reached = after.stage, by_score(after, person, config)
+    if all(
+        path(by_score(its, whose, config), reached)
+        for its, whose in ((before, survivor.person), (lead, absorbed.person))
+    ):  # what neither alone had come to
+        after = after.but(stage=max(brought, reached, key=ORDER.index))
+    steps = [
+        StageChange(lead_id=kept.id, before=a, to=b, at=at, actor=by, reason=_reason(after, b, brought))
+        for a, b in path(before.stage, after.stage)
+    ]
+    after, steps = dated(after, steps)
+    changes: list[Change] = []
+    if after.stage is not brought:
+        after, steps = qualified(after, steps, merge_id)
+        changes += entered(product_id, [step for step in steps if path(brought, step.to)])
+    after, closed = _one_handoff(after, before, lead)
+    changes += [
+        *(change for step in steps for change in opened(step)),
+        Replace(Kind.LEADS, kept.id, kept.version, after.body()),
+        Replace(Kind.LEADS, found.id, found.version, lead.but(merged_into=kept.id, updated_at=at).body()),
+        *(Insert(Kind.LEAD_AUDIT, f"{kept.id}:{merge_id}:{step.to}", step.body()) for step in steps),
+    ]
+    pair = LeadPair(
+        survivor=kept.id,
+        absorbed=found.id,
+        before=orjson.dumps(before.body()).decode(),
+        version=kept.version + 1,
+        closed=closed,
+        stage=after.stage,
+    )
+    joint = (kept.id, before.but(score=max(before.score, lead.score)), after, steps)
+    return _United(pair, changes, (found.id, lead), joint)
 
 
 def undone(

@@ -88,8 +88,8 @@ MUTATIONS: tuple[Mutation, ...] = (
         2,
         "two leads that are one keep two open handoffs",
         "tracker/merging.py",
-        "        if closed is not None:\n",
-        "        if closed == '':\n",
+        "        if (closed := one.pair.closed) is not None:\n",
+        "        if (closed := one.pair.closed) == '':\n",
     ),
     Mutation(
         2,
@@ -102,8 +102,8 @@ MUTATIONS: tuple[Mutation, ...] = (
         2,
         "what two leads have come to together lifts nobody",
         "tracker/merging.py",
-        "            after = after.but(stage=max(brought, reached, key=ORDER.index))\n",
-        "            pass\n",
+        "        after = after.but(stage=max(brought, reached, key=ORDER.index))\n",
+        "        pass\n",
     ),
     Mutation(
         2,
