@@ -10,6 +10,7 @@ from tracker.handoff import Handoff, HandoffStatus, Note, Verb, act, demand_hold
 from tracker.handoff_view import Facts, full, head, line
 from tracker.lead import StageChange
 from tracker.model import new_id
+from tracker.people import followed
 from tracker.ports import HumanReplies, Spoken, Teller
 from tracker.qualification import missing
 from tracker.reading import of_lead, with_persons
@@ -50,13 +51,15 @@ class Handoffs:
         index, prefix = (HANDOFFS_BY_STATUS, (status,)) if status else (HANDOFFS_ALL, ())
         newest_first = status != HandoffStatus.OPEN
         page = await self._store.find(index, *prefix, reverse=newest_first, after=after, limit=limit)
-        leads = await self._store.get(Kind.LEADS, *(document.body["lead_id"] for document in page.items))
+        ids = [document.body["lead_id"] for document in page.items]
+        leads = await followed(self._store, ids, Kind.LEADS)
+        found = await with_persons(self._store, [leads.get(id) for id in ids])
         now = self._recorder.clock()
         way = self._replies.way
         items = [
-            head(d.id, Handoff.read(d.body), found.lead, found.person, way(found.lead, found.person, now=now))
-            for d, found in zip(page.items, await with_persons(self._store, leads), strict=True)
-            if found is not None
+            head(d.id, Handoff.read(d.body), its.lead, its.person, way(its.lead, its.person, now=now))
+            for d, its in zip(page.items, found, strict=True)
+            if its is not None
         ]
         return items, page
 
@@ -70,8 +73,8 @@ class Handoffs:
             lead=loaded.view(now),
             score=await explained_score(self._store, loaded, now=instant(now)),
             events=[Event.read(d.body) async for d in of_lead(self._store, EVENTS_BY_LEAD, loaded.ids)],
-            transcript=[line(spoken) for spoken in await self._spoken(loaded.id)],
-            moves=await self._moves(held.handoff),
+            transcript=[line(spoken) for spoken in await self._spoken(loaded)],
+            moves=await self._moves(held),
             unanswered=missing(loaded.lead, loaded.person, config),
         )
         return full(id, held.handoff, loaded.lead, loaded.person, facts)
@@ -81,10 +84,8 @@ class Handoffs:
 
         Raises: NotFound.
         """
-        (found,) = await self._store.get(Kind.HANDOFFS, id)
-        if found is None:
-            raise NotFound(f"there is no handoff {id}")
-        return [line(spoken) for spoken in await self._spoken(found.body["lead_id"])]
+        held = await self._held(id)
+        return [line(spoken) for spoken in await self._spoken(held.loaded)]
 
     async def claim(self, id: str, by: str) -> dict[str, Any]:
         """Take the thread: the bot and the drips are silent from now on. A repeat by the same changes nothing.
@@ -168,22 +169,31 @@ class Handoffs:
         handoff = Handoff.read(found.body)
         return _Held(found, handoff, await self._recorder.load(handoff.lead_id))
 
-    async def _spoken(self, lead_id: str) -> Sequence[Spoken]:
-        spoken = [line for teller in self._tell for line in await teller.spoken(self._store, lead_id, limit=LINES)]
+    async def _spoken(self, loaded: Loaded) -> Sequence[Spoken]:
+        """What was said stays with the lead with whom it was said, also where another one absorbed it."""
+        spoken = [
+            line
+            for teller in self._tell
+            for lead_id in loaded.ids
+            for line in await teller.spoken(self._store, lead_id, limit=LINES)
+        ]
         return sorted(spoken, key=lambda line: line.at)[-LINES:]
 
-    async def _moves(self, handoff: Handoff) -> Sequence[Note]:
+    async def _moves(self, held: _Held) -> Sequence[Note]:
         """What happened to the lead's stage while the handoff was there."""
-        page = await self._store.find(AUDIT_BY_LEAD, handoff.lead_id, low=handoff.created_at, limit=LINES)
-        changes = [StageChange.read(document.body) for document in page.items]
+        handoff = held.handoff
         ended = handoff.status is HandoffStatus.RESOLVED
+        changes = []
+        for lead_id in held.loaded.ids:
+            page = await self._store.find(AUDIT_BY_LEAD, lead_id, low=handoff.created_at, limit=LINES)
+            changes += [StageChange.read(document.body) for document in page.items]
         return [
             Note(
                 at=change.at,
                 by=change.actor,
                 did=f"moved the lead from {change.before} to {change.to}: {change.reason}",
             )
-            for change in changes
+            for change in sorted(changes, key=lambda change: change.at)
             if change.at > handoff.created_at and (not ended or change.at <= handoff.updated_at)
         ]
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tracker.events import Channel
+from tracker.events import REPLIES, Channel
 from tracker.model import Document, Output
 from tracker.person import Person
 from tracker.points import points
@@ -61,6 +61,11 @@ class Lead(Document, frozen=True, kw_only=True):
     """The handoff that is not resolved."""
     held_by: str | None = None
     """The salesperson who has the thread, while the bot and the drips are silent."""
+
+    @property
+    def wrote_at(self) -> str:
+        """When the person last wrote, empty for never."""
+        return max((self.seen.get(kind, "") for kind in REPLIES), default="")
 
 
 class StageChange(Document, frozen=True, kw_only=True):

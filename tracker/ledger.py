@@ -80,10 +80,10 @@ def fold(
 
 def _said(lead: Lead, happening: Happening) -> Lead:
     """Return the lead with when this was last seen, where the person wrote, and which question it answered."""
-    answered_at = max((lead.seen.get(kind, "") for kind in REPLIES), default="")
+    wrote_at = lead.wrote_at
     lead = _seen(lead, happening)
     if happening.event_type in REPLIES:
-        is_older = happening.timestamp < answered_at or happening.channel is lead.wrote_on
+        is_older = happening.timestamp < wrote_at or happening.channel is lead.wrote_on
         return lead if is_older else lead.but(wrote_on=happening.channel)
     if happening.event_type is EventType.QUALIFICATION_ANSWER:
         slot = answers_something(happening.metadata)
@@ -150,9 +150,10 @@ def recounted(
 
 
 def sighted(lead: Lead, events: Iterable[Event]) -> Lead:
-    """Return the lead with what its ledger says it did and answered last. What a machine did says nothing."""
+    """Return the lead with what its ledger says it did, answered and wrote last. What a machine did says nothing."""
     seen: dict[str, Instant] = {}
     answered: dict[str, None] = {}
+    wrote_on = None
     for event in sorted(events, key=lambda event: event.timestamp):
         if event.machine or event.event_type is EventType.LOGIN:
             continue
@@ -160,7 +161,9 @@ def sighted(lead: Lead, events: Iterable[Event]) -> Lead:
         seen |= dict.fromkeys(sightings(event.event_type, metadata), event.timestamp)
         if event.event_type is EventType.QUALIFICATION_ANSWER and (slot := answers_something(metadata)):
             answered[slot] = None
-    return lead.but(seen=seen, answered=tuple(answered))
+        if event.event_type in REPLIES:
+            wrote_on = event.channel
+    return lead.but(seen=seen, answered=tuple(answered), wrote_on=wrote_on)
 
 
 def logged(lead: Lead, events: Iterable[Event]) -> Lead:

@@ -372,6 +372,7 @@ def joined(
         email_consent=stricter(strong.email_consent, weak.email_consent),
         whatsapp_consent=stricter(strong.whatsapp_consent, weak.whatsapp_consent),
         whatsapp_seen_at=max(survivor.whatsapp_seen_at or "", absorbed.whatsapp_seen_at or "") or None,
+        whatsapp_lead=_about(survivor, absorbed),
         nurtured=tuple(sorted((*survivor.nurtured, *absorbed.nurtured)))[-MOST_REMEMBERED:],
         leads={**absorbed.leads, **survivor.leads},
         absorbed=(*survivor.absorbed, absorbed_id, *absorbed.absorbed),
@@ -380,6 +381,15 @@ def joined(
     for suppression in absorbed.suppressions:
         person = person.suppress(suppression)
     return person.but(refused_again=())  # what both refused before is not refused once more
+
+
+def _about(survivor: Person, absorbed: Person) -> str | None:
+    """Return the lead that WhatsApp was last about: that of whoever of the two wrote last."""
+    absorbed_last = (absorbed.whatsapp_seen_at or "") > (survivor.whatsapp_seen_at or "")
+    first, second = (absorbed, survivor) if absorbed_last else (survivor, absorbed)
+    lead_id = first.whatsapp_lead or second.whatsapp_lead
+    product_id = next((product_id for product_id, id in absorbed.leads.items() if id == lead_id), "")
+    return survivor.leads.get(product_id, lead_id)
 
 
 def stricter(one: Consent, other: Consent) -> Consent:
@@ -400,7 +410,8 @@ def kept_since(before: Person, other: Person, now: Person) -> Person:
     values: dict[str, Any] = {}
     for name in SINCE:
         value = getattr(now, name)
-        if value not in (getattr(before, name), getattr(other, name)):
+        brought = (getattr(before, name), getattr(other, name), *([_about(before, other)] * (name == "whatsapp_lead")))
+        if value not in brought:
             values[name] = value
     for name in LISTED_SINCE:
         had, others = getattr(before, name), getattr(other, name)
@@ -509,6 +520,7 @@ def added(lead: Lead, other: Lead, other_id: str, *, at: Instant) -> Lead:
         tells="",
         seen={key: max(lead.seen.get(key, ""), other.seen.get(key, "")) for key in {*lead.seen, *other.seen}},
         answered=tuple(dict.fromkeys((*lead.answered, *other.answered))),
+        wrote_on=other.wrote_on if other.wrote_at > lead.wrote_at else lead.wrote_on or other.wrote_on,
         handoff_id=lead.handoff_id or other.handoff_id,
         held_by=lead.held_by or other.held_by,
         absorbed=(*lead.absorbed, other_id, *other.absorbed),

@@ -277,8 +277,10 @@ class Recorder:
 
         def decide(known: tuple[Loaded, Effect]) -> Decision[None]:
             loaded, done = known
+            if not done.changes:
+                return Decision(None)
             facts = Facts(
-                lead_id=lead_id,
+                lead_id=loaded.id,
                 lead=loaded.lead,
                 person=loaded.person,
                 config=loaded.config.config,
@@ -288,8 +290,6 @@ class Recorder:
                 lead_before=loaded.lead,
                 person_before=loaded.person,
             )
-            if not done.changes:
-                return Decision(None)
             guard = Expect(Kind.LEADS, loaded.id, loaded.version)
             return Decision(None, [guard, *done.changes], [facts])
 

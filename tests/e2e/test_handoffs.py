@@ -299,6 +299,40 @@ async def test_the_timeline_tells_of_the_handoff(api: Api, visitor: Visitor) -> 
     assert (entry["id"], entry["status"], entry["claimed_by"]) == (id, "claimed", "ana")
 
 
+@pytest.mark.parametrize("crm_first", [True, False])
+async def test_a_handoff_stays_whole_when_its_lead_is_absorbed(
+    served: Served, api: Api, visitor: Visitor, *, crm_first: bool
+) -> None:
+    """What was said before and after, where the person writes, and what moved the lead, whichever of the two is left;
+    an undo gives it back with the rest of the conversation.
+    """
+    known = login(crm_user_id="u9", event_id="l9", email="dana@acme.example")
+    if crm_first:
+        await api.post("/events/logins", known)
+        visitor.clock.forward(seconds=1)
+    id = await claimed(api, visitor)
+    if not crm_first:
+        visitor.clock.forward(seconds=1)
+        await api.post("/events/logins", known)
+    chat, crm = sorted((await api.get("/leads")).body["items"], key=lambda lead: lead["crm_user_id"] or "")
+    into, other = (crm, chat) if crm_first else (chat, crm)
+    moved = {"stage": "Qualified_Lead", "actor": "ana", "reason": "asked"}
+    assert (await api.post(f"/leads/{chat['id']}/stage", moved)).status == 200
+    merge = await api.post(f"/persons/{other['person_id']}/merge", {"into": into["person_id"]})
+    assert merge.status == 200, merge
+    await visitor.say("still me")
+    view = (await api.get(f"/handoffs/{id}")).body
+    said = [("visitor", WISH), ("bot", f"You said: {WISH}"), ("visitor", "still me")]
+    assert [(line["by"], line["text"]) for line in view["transcript"]] == said
+    assert await handoffs(served).transcript(id) == view["transcript"]
+    assert (view["channel"], view["lead"]["id"]) == ("chatbot", into["id"])
+    assert "moved the lead from Engaged_Lead to Qualified_Lead: asked" in [note["did"] for note in view["history"]]
+    (line,) = (await api.get("/handoffs")).body["items"]
+    assert {name: view[name] for name in line} == line
+    assert (await api.post(f"/persons/merges/{merge.body['merge_id']}/undo")).status == 200
+    assert (await api.get(f"/handoffs/{id}")).body["channel"] == "chatbot"
+
+
 # drips
 
 

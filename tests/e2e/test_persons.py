@@ -6,6 +6,11 @@ from typing import Any
 import pytest
 
 from tests.e2e.client import Api, login
+from tracker.ports import Facts
+from tracker.recorder import Effect, Loaded, Recorder
+from tracker.store.port import Change, Increment, Store
+from tracker.store.schema import Kind
+from tracker.times import now
 
 
 async def two(api: Api) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -495,3 +500,26 @@ async def test_after_a_merge_each_lead_had_a_days_cap_of_its_own(api: Api) -> No
     assert (await api.get(f"/leads/{older['id']}")).body["engagement_score"] == 10
     assert await judged(api, "b1") == [6, 10]
     assert await judged(api, "a1") == [8, 10]
+
+
+async def test_what_befalls_an_absorbed_lead_is_told_of_the_survivor(api: Api) -> None:
+    """As all that happens on it from then on, so that who listens hears one lead's story in order."""
+    older, younger = await two(api)
+    await merge(api, younger["person_id"], older["person_id"])
+    server, told = api.server, []
+
+    class Listener:
+        def concerns(self, facts: Facts) -> bool:
+            told.append((facts.lead_id, facts.lead.absorbed))
+            return False
+
+        async def read(self, store: Store, facts: Facts) -> None: ...
+
+        def decide(self, facts: Facts, known: None) -> list[Change]:
+            return []
+
+    async def effect(_: Loaded) -> Effect:
+        return Effect([Increment(Kind.COUNTERS, "c", 1, {})])
+
+    await Recorder(server.store, server.catalog, now, (Listener(),)).settle(younger["id"], effect)
+    assert told == [(older["id"], (younger["id"],))]

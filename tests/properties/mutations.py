@@ -200,7 +200,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         7,
         "where somebody wrote last is where the last report was from",
         "tracker/ledger.py",
-        "happening.timestamp < answered_at or happening.channel",
+        "happening.timestamp < wrote_at or happening.channel",
         "happening.channel",
     ),
     Mutation(

@@ -11,7 +11,7 @@ from tests.tracker.test_logins import PRODUCTS, is_told, newest_of, sent_as, tel
 from tracker.events import Channel
 from tracker.lead import Lead
 from tracker.logins import KnownLead, KnownPerson
-from tracker.merging import Merged, Side, joined, kept_since, merged, parted, refused_since, stricter, undone
+from tracker.merging import Merged, Side, added, joined, kept_since, merged, parted, refused_since, stricter, undone
 from tracker.person import Consent, CrmIdentity, Person, Suppression
 from tracker.product import ProductConfig
 from tracker.search_words import reworded
@@ -75,6 +75,34 @@ def test_what_came_since_stays_with_the_survivor() -> None:
     after = before.but(**since, crm=(*CRM, hubspot), nurtured=(AT, later(NOON, hours=2)))
     assert kept_since(before, other, now) == after
     assert refused_since(other, before, now) == other
+
+
+def test_whatsapp_goes_on_about_what_it_was_about() -> None:
+    """That of whoever wrote last, as the survivor's lead where the two had one each; an undo gives each its own."""
+    early, late = AT, later(NOON, hours=1)
+    one = person(leads={"flow": "l1", "grid": "l2"}, whatsapp_lead="l2", whatsapp_seen_at=early)
+    other = person(leads={"flow": "m1"}, whatsapp_lead="m1", whatsapp_seen_at=late)
+    for survivor, absorbed, about in (
+        (one, other, "l1"),
+        (other, one, "m1"),
+        (one, person(), "l2"),
+        (person(), other, "m1"),
+    ):
+        both = joined(survivor, absorbed, "other", at=AT)
+        assert both.whatsapp_lead == about
+        assert kept_since(survivor, absorbed, both).whatsapp_lead == survivor.whatsapp_lead
+        assert kept_since(survivor, absorbed, both.but(whatsapp_lead="l9")).whatsapp_lead == "l9"
+
+
+def test_one_who_wrote_is_answered_there_after_a_merge() -> None:
+    """Where the newer of the two words came, whichever lead is left."""
+    base: dict[str, Any] = {"person_id": "p", "product_id": "flow", "config_number": 1, "created_at": AT, "updated_at": AT}
+    silent = Lead(**base)
+    chat = silent.but(wrote_on=Channel.CHATBOT, seen={"chatbot_interaction": AT})
+    whatsapp = silent.but(wrote_on=Channel.WHATSAPP, seen={"whatsapp_reply": later(NOON, hours=1)})
+    for one, two, wrote_on in ((silent, chat, Channel.CHATBOT), (chat, whatsapp, Channel.WHATSAPP)):
+        for lead, other in ((one, two), (two, one)):
+            assert added(lead, other, "other", at=AT).wrote_on is wrote_on
 
 
 def test_what_is_refused_again_is_both_persons() -> None:
