@@ -56,7 +56,7 @@ def fold(
         if plain:
             total += scored.impact
         else:
-            scored = Scored(limited(lead, kind, scored.impact, timestamp, rules), scored.rule)
+            scored = limited(lead, kind, scored, timestamp, rules)
             lead = tallied(lead, kind, scored.impact, timestamp, rules)
             total = lead.score
         event = _event(happening, lead_id, lead.product_id, scored, at, after=(total, stage))
@@ -134,17 +134,17 @@ def recounted(
     """Count a whole ledger anew, where points fade or a day has a cap: one event may change what others are worth.
 
     Args: configs: of the lead and of those that it absorbed: each event counts by the rules and caps of its own lead.
-    Returns: the lead, and the events that are worth something else than they say.
+    Returns: the lead, and the events whose points or rule are not what they say.
     """
     counted, changed = [], []
     alone = {id: lead.but(score=0, faded=0.0, scored_at=None, capped={}) for id in configs}
     for event in sorted(events, key=lambda event: (event.timestamp, event.key)):
         id, rules = event.lead_id, configs[event.lead_id].scoring_rules
-        after = rescored(event, configs[id], machine=event.machine)
-        impact = limited(alone[id], event.event_type, after.score_impact, event.timestamp, rules)
+        scored = worth(event.event_type, rules, orjson.loads(event.metadata), machine=event.machine)
+        impact, rule = limited(alone[id], event.event_type, scored, event.timestamp, rules)
         alone[id] = tallied(alone[id], event.event_type, impact, event.timestamp, rules)
-        counted.append(after.but(score_impact=impact))
-        if impact != event.score_impact:
+        counted.append(event.but(score_impact=impact, rule=rule))
+        if (impact, rule) != (event.score_impact, event.rule):
             changed.append(counted[-1])
     return summed(lead, lead_id, counted, configs[lead_id].scoring_rules), changed
 
