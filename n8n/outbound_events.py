@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from tracker.events import REPLIES
+from tracker.handoff import Reason
 from tracker.lead import Lead, StageChange, view
 from tracker.person import Person
 from tracker.points import points, thousandths
@@ -232,14 +233,10 @@ def _cause(facts: Facts, change: StageChange) -> str:
 
 
 def _handed_over(facts: Facts, base_url: str) -> Iterator[Told]:
-    id, before = facts.lead.handoff_id, facts.lead_before
-    by_stage = any(change.opens == id for change in facts.stage_changes)
-    by_wish = facts.wish is not None and (before is None or before.handoff_id != id)
-    if id is None or not (by_stage or by_wish):
-        return
-    reason = "qualified" if by_stage else facts.wish
-    url = f"{base_url.rstrip('/')}/desk/handoffs/{id}"
-    yield Told(id, {"handoff_id": id, "reason": reason, "url": url, "lead": _lead(facts)})
+    if (id := facts.handoff) is not None:
+        reason = facts.wish if facts.wished else Reason.QUALIFIED
+        url = f"{base_url.rstrip('/')}/desk/handoffs/{id}"
+        yield Told(id, {"handoff_id": id, "reason": reason, "url": url, "lead": _lead(facts)})
 
 
 def _failed(facts: Facts, _: str) -> Iterator[Told]:

@@ -83,8 +83,8 @@ def _said(lead: Lead, happening: Happening) -> Lead:
     answered_at = max((lead.seen.get(kind, "") for kind in REPLIES), default="")
     lead = _seen(lead, happening)
     if happening.event_type in REPLIES:
-        is_older = happening.timestamp < answered_at or happening.channel is lead.wrote_on
-        return lead if is_older else lead.but(wrote_on=happening.channel)
+        is_no_news = happening.timestamp < answered_at or happening.channel is lead.wrote_on
+        return lead if is_no_news else lead.but(wrote_on=happening.channel)
     if happening.event_type is EventType.QUALIFICATION_ANSWER:
         slot = answers_something(happening.metadata)
         return lead if slot is None or slot in lead.answered else lead.but(answered=(*lead.answered, slot))

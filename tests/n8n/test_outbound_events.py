@@ -7,6 +7,9 @@ from tests.fakes import Clock
 from tests.n8n.rig import Rig
 from tracker.contacts import LeadFields
 from tracker.events import Channel, EventType
+from tracker.handoff import Reason
+from tracker.identity import Key
+from tracker.prospects import Acted, Met, engage
 from tracker.stages import Stage
 from tracker.store.port import Store
 
@@ -146,6 +149,25 @@ async def test_a_stage_by_hand_is_told_with_who_and_why(rig: Rig):
     assert (events[0]["data"]["actor"], events[0]["data"]["reason"]) == ("ana", "spoke")
     back = events[-1]["data"]
     assert (back["from"], back["to"], back["is_revert"]) == ("Customer", "Qualified_Lead", True)
+
+
+async def test_a_wish_for_a_person_is_told_once(rig: Rig):
+    """With the reason for which it was opened; further wishes and a qualification while it is open open none."""
+
+    async def wish(reason: Reason, turn: str) -> None:
+        async def act(met: Met) -> Acted:
+            return Acted(met.lead_id, (), met.person, wish=reason, cause=turn)
+
+        await engage(rig.recorder, [Key("visitor", "v1")], "flow", act)
+
+    await wish(Reason.ASKED, "t1")
+    await wish(Reason.DEMO, "t2")
+    (asked,) = await rig.told(HANDOFF)
+    lead = (await rig.recorder.load(asked["data"]["lead_id"])).lead
+    assert (asked["data"]["handoff_id"], asked["data"]["reason"]) == (lead.handoff_id, "asked")
+    for stage in (Stage.ENGAGED, Stage.QUALIFIED):
+        await rig.recorder.move(asked["data"]["lead_id"], stage, actor="ana", reason="spoke")
+    assert await rig.told(HANDOFF) == []
 
 
 async def test_the_same_cause_has_the_same_id_and_no_other_has(rig: Rig):
