@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from tracker.events import REPLIES
+from tracker.events import REPLIES, Channel
 from tracker.handoff import Reason
 from tracker.lead import Lead, StageChange, view
 from tracker.person import Person
@@ -108,13 +108,13 @@ def _updated(facts: Facts, _: str) -> Iterator[Told]:
 
 
 def _said(lead: Lead, person: Person) -> dict[str, Any]:
-    """The fields of the API's lead that come from outside, by path."""
+    """The fields of the API's lead that come from outside, by path, as it shows them."""
     said: dict[str, Any] = {
         "organization_id": lead.organization_id,
         "crm_user_id": lead.crm_user_id,
         "contact_info.email": person.email,
         "contact_info.phone": person.phone,
-        "contact_info.preferred_channel": person.preferred_channel,
+        "contact_info.preferred_channel": person.preferred_channel or Channel.EMAIL,
         "demographics.name": person.name,
         "product_context.feature_usage": lead.feature_usage,
         "product_context.trial_status": lead.trial_status,

@@ -12,6 +12,7 @@ from tracker.identity import Key
 from tracker.prospects import Acted, Met, engage
 from tracker.stages import Stage
 from tracker.store.port import Store
+from tracker.store.schema import CORRECTIONS_BY_LEAD
 
 CREATED, UPDATED, ENGAGED = OutboundType.LEAD_CREATED, OutboundType.LEAD_UPDATED, OutboundType.ENGAGEMENT_RECORDED
 REACHED, CHANGED = OutboundType.LEAD_THRESHOLD_REACHED, OutboundType.LEAD_STAGE_CHANGED
@@ -72,6 +73,18 @@ async def test_a_correction_by_the_api_is_told(rig: Rig):
         await rig.contacts.update(lead_id, given, actor="crm", expected=None)
     (updated,) = await rig.told()
     assert (updated["type"], updated["data"]["changed"]) == ("lead.updated", ["demographics.name"])
+
+
+async def test_a_channel_that_is_shown_already_is_no_news(rig: Rig, store: Store):
+    """Who has named no channel is shown with e-mail: saying so corrects nothing, and nothing is told of it."""
+    lead_id = await rig.lead()
+    await rig.told()
+    for channel in ("email", "whatsapp", "email"):
+        given = LeadFields.model_validate({"contact_info": {"preferred_channel": channel}})
+        await rig.contacts.update(lead_id, given, actor="crm", expected=None)
+    told = [event["data"]["changed"] for event in await rig.told()]
+    assert told == [["contact_info.preferred_channel"]] * 2
+    assert len((await store.find(CORRECTIONS_BY_LEAD, lead_id, limit=9)).items) == 2
 
 
 async def test_a_stage_by_score_is_told_in_order(rig: Rig):
