@@ -17,7 +17,7 @@ from tracker.product import ProductConfig
 from tracker.search_words import reworded
 from tracker.store.port import Delete, Document, Insert, Replace
 from tracker.store.schema import Kind
-from tracker.times import Instant, instant, later
+from tracker.times import instant, later
 
 AT = instant(NOON)
 CRM = (CrmIdentity(source="crm", user_id="u1"),)
@@ -236,9 +236,9 @@ def test_search_words_follow(before: dict[str, frozenset[str]], after: dict[str,
     assert stored == {f"{word}:{lead}" for lead, its in after.items() for word in its}
 
 
-def test_times_are_instants() -> None:
-    """The window of WhatsApp is the later one of the two."""
+def test_the_window_of_whatsapp_is_the_later_one_of_the_two() -> None:
+    """`whatsapp_seen_at`, whichever of them it is; none where neither has written there."""
     early, late = later(NOON, hours=-3), later(NOON, hours=-1)
     assert joined(person(whatsapp_seen_at=early), person(whatsapp_seen_at=late), "x", at=AT).whatsapp_seen_at == late
+    assert joined(person(whatsapp_seen_at=late), person(whatsapp_seen_at=early), "x", at=AT).whatsapp_seen_at == late
     assert joined(person(), person(), "x", at=AT).whatsapp_seen_at is None
-    assert Instant(early) < late
