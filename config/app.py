@@ -127,7 +127,6 @@ class Server:
         self.schedule.every(600, self.inbox.forget, "forget messages that were answered long ago")
         self.schedule.every(15, self.thresholds.tick, "raise alerts for thresholds that nobody answers")
         self.schedule.every(60, self.retention.tick, "remove what products no longer keep")
-        await self.outbound.start()
         for worker in self.workers:
             worker.start()
         self.wake()
@@ -251,7 +250,6 @@ def build(
     app = web.Application(client_max_size=MAX_BODY)
     mount(app, routes, keys, store, edge(traffic, desk.tell))
     web_chat.attach(app)
-    app.on_startup.append(outbound.start)
     return Server(
         settings,
         store,

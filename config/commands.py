@@ -125,6 +125,7 @@ async def _serve(settings: Settings, arguments: argparse.Namespace) -> bool:
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stopping.set)
     try:
+        await server.outbound.start()
         if arguments.role != "worker":
             await runner.setup()
             try:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from channels.messages import PRIORITY
 from tracker.catalog import Catalog
 from tracker.desk.story import EVENTS
 from tracker.events import Channel
@@ -35,7 +36,6 @@ MOST = 250
 PRODUCTS, NEWEST, COMING = 6, 8, 6
 """How many are shown."""
 
-PRIORITIES = (0, 1, 2)
 TODAY: Mapping[str, tuple[str, str]] = {
     "events.login": ("login", "logins"),
     "events.email_sent": ("mail sent", "mails sent"),
@@ -157,7 +157,7 @@ async def _waiting(store: Store, names: Mapping[str, str]) -> tuple[Count, list[
     number, more = 0, False
     first: list[Document] = []
     for channel in (Channel.EMAIL, Channel.WHATSAPP, Channel.CHATBOT):
-        for priority in PRIORITIES:
+        for priority in sorted(PRIORITY.values()):
             page = await store.find(MESSAGES_DUE, channel, priority, limit=MOST)
             number, more = number + len(page.items), more or page.next is not None
             first += page.items[:COMING]

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
-from aiohttp import web
 
 from config.settings import Settings
 from n8n.addresses import Guard, NotAllowed, allowed, parse
@@ -33,8 +32,8 @@ class Outbound:
     def routes(self) -> list[Route]:
         return SubscriptionRoutes(self.subscriptions, self.guard).routes()
 
-    async def start(self, app: web.Application | None = None) -> None:
-        """Take over the addresses of the settings."""
+    async def start(self) -> None:
+        """Take over the addresses of the settings: once in any role, as requests and work both give rise to events."""
         for url in self.settings.receivers:
             try:
                 self.guard.check_literal(parse(url))

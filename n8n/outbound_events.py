@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from tracker.events import REPLIES
+from tracker.events import REPLIES, Channel
+from tracker.handoff import Reason
 from tracker.lead import Lead, StageChange, view
 from tracker.person import Person
 from tracker.points import points, thousandths
@@ -107,13 +108,13 @@ def _updated(facts: Facts, _: str) -> Iterator[Told]:
 
 
 def _said(lead: Lead, person: Person) -> dict[str, Any]:
-    """The fields of the API's lead that come from outside, by path."""
+    """The fields of the API's lead that come from outside, by path, as it shows them."""
     said: dict[str, Any] = {
         "organization_id": lead.organization_id,
         "crm_user_id": lead.crm_user_id,
         "contact_info.email": person.email,
         "contact_info.phone": person.phone,
-        "contact_info.preferred_channel": person.preferred_channel,
+        "contact_info.preferred_channel": person.preferred_channel or Channel.EMAIL,
         "demographics.name": person.name,
         "product_context.feature_usage": lead.feature_usage,
         "product_context.trial_status": lead.trial_status,
@@ -232,14 +233,10 @@ def _cause(facts: Facts, change: StageChange) -> str:
 
 
 def _handed_over(facts: Facts, base_url: str) -> Iterator[Told]:
-    id, before = facts.lead.handoff_id, facts.lead_before
-    by_stage = any(change.opens == id for change in facts.stage_changes)
-    by_wish = facts.wish is not None and (before is None or before.handoff_id != id)
-    if id is None or not (by_stage or by_wish):
-        return
-    reason = "qualified" if by_stage else facts.wish
-    url = f"{base_url.rstrip('/')}/desk/handoffs/{id}"
-    yield Told(id, {"handoff_id": id, "reason": reason, "url": url, "lead": _lead(facts)})
+    if (id := facts.handoff) is not None:
+        reason = facts.wish if facts.wished else Reason.QUALIFIED
+        url = f"{base_url.rstrip('/')}/desk/handoffs/{id}"
+        yield Told(id, {"handoff_id": id, "reason": reason, "url": url, "lead": _lead(facts)})
 
 
 def _failed(facts: Facts, _: str) -> Iterator[Told]:

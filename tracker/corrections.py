@@ -58,7 +58,9 @@ def corrected(
 
 
 def _values(lead: Lead, person: Person) -> dict[str, Any]:
-    """What a call can correct, as the API shows it: who puts back what was read has corrected nothing."""
+    """What a call can correct. Where no channel is preferred the API shows e-mail: who puts that back has corrected
+    nothing.
+    """
     return {
         "name": person.name,
         **{name: getattr(person, name) for name in ADDRESSES},

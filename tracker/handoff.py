@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from tracker.errors import Refused
 from tracker.lead import Lead, StageChange
-from tracker.model import Document
+from tracker.model import Document, Note
 from tracker.stages import Stage
 from tracker.store.port import Change, Insert, Replace
 from tracker.store.port import Document as Stored
@@ -64,14 +64,6 @@ ONLY_HOLDER = frozenset({Verb.CLAIM, Verb.RELEASE})
 """What a claim keeps from everybody else. Anybody may resolve: nobody's absence leaves a lead without answers."""
 
 PAST: dict[Verb, str] = {Verb.CLAIM: "claimed it", Verb.RELEASE: "gave it back", Verb.RESOLVE: "resolved it"}
-
-
-class Note(Document, frozen=True, kw_only=True):
-    """One line of a handoff's history."""
-
-    at: Instant
-    by: str
-    did: str
 
 
 class Handoff(Document, frozen=True, kw_only=True):

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import orjson
 
 from tracker.events import Channel, Event, EventType
-from tracker.handoff import LEAD, PAST, Handoff, HandoffStatus, Note, Reason
+from tracker.handoff import LEAD, PAST, Handoff, HandoffStatus, Reason
 from tracker.lead import Lead
+from tracker.model import Note
 from tracker.person import Person
 from tracker.ports import Spoken, Way
 

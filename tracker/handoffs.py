@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 from tracker.errors import NotFound, Refused
 from tracker.events import Event
-from tracker.handoff import Handoff, HandoffStatus, Note, Verb, act, demand_holder, led
+from tracker.handoff import Handoff, HandoffStatus, Verb, act, demand_holder, led
 from tracker.handoff_view import Facts, full, head, line
 from tracker.lead import StageChange
-from tracker.model import new_id
+from tracker.model import Note, new_id
 from tracker.people import followed
 from tracker.ports import HumanReplies, Spoken, Teller
 from tracker.qualification import missing

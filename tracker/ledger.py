@@ -56,7 +56,7 @@ def fold(
         if plain:
             total += scored.impact
         else:
-            scored = Scored(limited(lead, kind, scored.impact, timestamp, rules), scored.rule)
+            scored = limited(lead, kind, scored, timestamp, rules)
             lead = tallied(lead, kind, scored.impact, timestamp, rules)
             total = lead.score
         event = _event(happening, lead_id, lead.product_id, scored, at, after=(total, stage))
@@ -83,8 +83,8 @@ def _said(lead: Lead, happening: Happening) -> Lead:
     wrote_at = lead.wrote_at
     lead = _seen(lead, happening)
     if happening.event_type in REPLIES:
-        is_older = happening.timestamp < wrote_at or happening.channel is lead.wrote_on
-        return lead if is_older else lead.but(wrote_on=happening.channel)
+        is_no_news = happening.timestamp < wrote_at or happening.channel is lead.wrote_on
+        return lead if is_no_news else lead.but(wrote_on=happening.channel)
     if happening.event_type is EventType.QUALIFICATION_ANSWER:
         slot = answers_something(happening.metadata)
         return lead if slot is None or slot in lead.answered else lead.but(answered=(*lead.answered, slot))
@@ -134,17 +134,17 @@ def recounted(
     """Count a whole ledger anew, where points fade or a day has a cap: one event may change what others are worth.
 
     Args: configs: of the lead and of those that it absorbed: each event counts by the rules and caps of its own lead.
-    Returns: the lead, and the events that are worth something else than they say.
+    Returns: the lead, and the events whose points or rule are not what they say.
     """
     counted, changed = [], []
     alone = {id: lead.but(score=0, faded=0.0, scored_at=None, capped={}) for id in configs}
     for event in sorted(events, key=lambda event: (event.timestamp, event.key)):
         id, rules = event.lead_id, configs[event.lead_id].scoring_rules
-        after = rescored(event, configs[id], machine=event.machine)
-        impact = limited(alone[id], event.event_type, after.score_impact, event.timestamp, rules)
+        scored = worth(event.event_type, rules, orjson.loads(event.metadata), machine=event.machine)
+        impact, rule = limited(alone[id], event.event_type, scored, event.timestamp, rules)
         alone[id] = tallied(alone[id], event.event_type, impact, event.timestamp, rules)
-        counted.append(after.but(score_impact=impact))
-        if impact != event.score_impact:
+        counted.append(event.but(score_impact=impact, rule=rule))
+        if (impact, rule) != (event.score_impact, event.rule):
             changed.append(counted[-1])
     return summed(lead, lead_id, counted, configs[lead_id].scoring_rules), changed
 

@@ -32,7 +32,7 @@ from tracker.told import ADDRESSES, NEVER, OF_LEAD, PERSONAL, Times, latest, of_
 class LeadPair(Document, frozen=True, kw_only=True):
     """Two leads of one product that became one. before: the survivor's lead as it was, as JSON text; version: of its
     document after the merge, so that an undo sees whether anything happened since. closed: the handoff that ended
-    because both had one. stage: the survivor's lead came to; None where an earlier version did not keep it.
+    because both had one. stage: to which the survivor's lead came; None where an earlier version did not keep it.
     """
 
     survivor: str

@@ -44,6 +44,14 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
         return structs.replace(self, **changes)
 
 
+class Note(Document, frozen=True, kw_only=True):
+    """One line of the history of a handoff or of a review item."""
+
+    at: Instant
+    by: str
+    did: str
+
+
 class Input(BaseModel):
     """A body or query as it comes in. Unknown fields are refused, so that a misspelt one is noticed."""
 

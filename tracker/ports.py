@@ -37,8 +37,8 @@ class Facts(Struct, frozen=True):
 
     Attributes: lead, person: as they will be. lead_before, person_before: as they were, None where there was none.
     created: the lead is new. stage_changes: in order. newest: when the newest of the events happened, None for now.
-    wished: the handoff that a wish opens. wish: why it does. cause: id of what caused this where no event did.
-    ended: why the lead is none any more.
+    wished: the handoff that a wish opens. wish: why a person is asked for, also where a handoff is open already. cause:
+    id of what caused this where no event did. ended: why the lead is none any more.
     """
 
     lead_id: str

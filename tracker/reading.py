@@ -1,4 +1,4 @@
-"""Reading side: lists, search, timelines, score explanations, exports. Nothing here changes anything."""
+"""Reading side: lists, search, timelines, exports. Nothing here changes anything. Scores: `tracker/score_report.py`."""
 
 import heapq
 from collections.abc import AsyncIterator, Callable, Sequence

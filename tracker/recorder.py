@@ -158,20 +158,20 @@ class Recorder:
             if seen is not None:
                 return Decision(Recorded(True, _same_lead(Event.read(seen.body), loaded)))
             check_version(expected, loaded.version)
-            return self._counted(loaded, [happening], also)
+            return self._counted(loaded, happening, also)
 
         done = await run(self.store, read, decide, reactors=self.reactors, record=record)
         self.after()
         return done
 
-    def _counted(self, loaded: Loaded, happenings: Sequence[Happening], effect: Effect) -> Decision[Recorded]:
+    def _counted(self, loaded: Loaded, happening: Happening, effect: Effect) -> Decision[Recorded]:
         now, config = self.clock(), loaded.config.config
-        person, lead = loaded.person, loaded.lead
-        if any(happening.event_type is EventType.LOGIN for happening in happenings):
+        lead = loaded.lead
+        if happening.event_type is EventType.LOGIN:
             lead = spelled_out(lead)  # one that tells nothing of the person
-        folded = fold(loaded.id, lead, happenings, config, at=instant(now), person=person)
-        for event in folded.events:
-            person = consent.after(person, event)
+        folded = fold(loaded.id, lead, [happening], config, at=instant(now), person=loaded.person)
+        (event,) = folded.events
+        person = consent.after(loaded.person, event)
         changes: list[Change] = [Replace(Kind.LEADS, loaded.id, loaded.version, folded.lead.body())]
         changes += entries(folded.events, folded.stage_changes)
         changes += counters(folded.events, folded.stage_changes)
@@ -190,7 +190,7 @@ class Recorder:
             lead_before=loaded.lead,
             person_before=loaded.person,
         )
-        return Decision(Recorded(False, folded.events[-1]), changes, [facts])
+        return Decision(Recorded(False, event), changes, [facts])
 
     async def reclassify(self, id: str, *, machine: bool) -> Event:
         """Say whether an event was a machine's, and count it anew.

@@ -9,7 +9,7 @@ import orjson
 
 from tracker import audit
 from tracker.errors import Fault
-from tracker.model import Document, Output, new_id
+from tracker.model import Document, Note, Output, new_id
 from tracker.store.port import Change, Insert, Replace
 from tracker.store.port import Document as Stored
 from tracker.store.schema import Kind
@@ -34,14 +34,6 @@ class ReviewStatus(StrEnum):
     OPEN = "open"
     REPLAYED = "replayed"
     DISCARDED = "discarded"
-
-
-class Note(Document, frozen=True, kw_only=True):
-    """One line of an item's history."""
-
-    at: Instant
-    by: str
-    did: str
 
 
 class Trial(Document, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from tracker.product import ProductConfig
 from tracker.qualification import missing
 from tracker.reading import of_lead
 from tracker.recorder import Loaded
-from tracker.scoring import faded, rounded
+from tracker.scoring import CUT, faded, rounded
 from tracker.stages import NEXT, Stage
 from tracker.store.port import Store
 from tracker.store.schema import AUDIT_BY_LEAD, EVENTS_BY_LEAD
@@ -27,7 +27,7 @@ async def explained_score(store: Store, loaded: Loaded, *, now: Instant, at: Ins
     by_type: dict[str, float] = defaultdict(float)
     by_day: dict[str, float] = defaultdict(float)
     half_life = config.scoring_rules.half_life_days
-    total = 0.0
+    total, cut = 0.0, 0
     high = just_after(at) if at else None
     async for document in of_lead(store, EVENTS_BY_LEAD, loaded.ids, high=high):
         event = Event.read(document.body)
@@ -35,13 +35,14 @@ async def explained_score(store: Store, loaded: Loaded, *, now: Instant, at: Ins
         if half_life is not None:
             left = faded(left, half_life, since=event.timestamp, until=until)
         total += left
+        cut += event.rule.endswith(CUT)
         by_type[str(event.event_type)] += left
         by_day[event.timestamp[:10]] += left
     thresholds = {"engaged": config.engaged_threshold, "qualified": config.scoring_rules.qualification_threshold}
     worth = {name: rounded(value) for name, value in by_type.items()}
     stage = await _stage_before(store, loaded.id, high) if high else loaded.lead.stage
     unanswered = () if at else missing(loaded.lead, loaded.person, config)
-    explanation = _explanation(rounded(total), worth, stage, config, unanswered)
+    explanation = _explanation(rounded(total), worth, stage, config, unanswered, cut=cut)
     return {
         "total": points(rounded(total)),
         "by_type": {name: points(value) for name, value in worth.items()},
@@ -57,11 +58,13 @@ async def _stage_before(store: Store, lead_id: str, moment: Instant) -> Stage:
 
 
 def _explanation(
-    total: int, by_type: dict[str, int], stage: Stage, config: ProductConfig, unanswered: Sequence[str]
+    total: int, by_type: dict[str, int], stage: Stage, config: ProductConfig, unanswered: Sequence[str], *, cut: int
 ) -> str:
-    """Args: unanswered: what the product asks of a lead that is to qualify."""
+    """Args: unanswered: what the product asks of a lead that is to qualify. cut: from how many events a cap took."""
     parts = [f"{points(value):g} from {name}" for name, value in sorted(by_type.items(), key=lambda p: -p[1]) if value]
-    text = f"{points(total):g} points" + (": " + ", ".join(parts) if parts else "") + f". Stage {stage}."
+    text = f"{points(total):g} points" + (": " + ", ".join(parts) if parts else "")
+    text += f"; daily_caps cut the points of {cut} event{'' if cut == 1 else 's'}" if cut else ""
+    text += f". Stage {stage}."
     ahead = NEXT.get(stage)
     if ahead is None or ahead is Stage.CUSTOMER:
         return text

@@ -53,6 +53,9 @@ def score(event_type: EventType, rules: ScoringRules, *, slot: object = None, ma
 FAILED = "default_points: the rule failed: "
 """How the rule of an event begins that got the product's default because its own rule failed."""
 
+CUT = ", cut by daily_caps"
+"""How the rule of an event ends from which the day's cap took points."""
+
 
 def worth(event_type: EventType, rules: ScoringRules, metadata: Mapping[str, object], *, machine: bool) -> Scored:
     """Return what one event is worth; the product's default where its rule fails."""
@@ -67,12 +70,13 @@ def is_plain(rules: ScoringRules) -> bool:
     return rules.half_life_days is None and not rules.daily_caps
 
 
-def limited(lead: Lead, event_type: EventType, impact: int, at: Instant, rules: ScoringRules) -> int:
-    """Return what the day's cap leaves of the points of one event."""
+def limited(lead: Lead, event_type: EventType, scored: Scored, at: Instant, rules: ScoringRules) -> Scored:
+    """Return what the day's cap leaves of the points of one event; its rule says so where that is less."""
     cap = rules.daily_caps.get(event_type)
-    if cap is None or impact <= 0:
-        return impact
-    return min(impact, max(0, thousandths(cap) - lead.capped.get(_day(event_type, at), 0)))
+    if cap is None or scored.impact <= 0:
+        return scored
+    left = max(0, thousandths(cap) - lead.capped.get(_day(event_type, at), 0))
+    return Scored(left, scored.rule + CUT) if left < scored.impact else scored
 
 
 def tallied(lead: Lead, event_type: EventType, impact: int, at: Instant, rules: ScoringRules) -> Lead:

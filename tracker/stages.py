@@ -1,4 +1,4 @@
-"""The stages of a lead: the table, one pure step, and which stage a lead has earned."""
+"""The stages of a lead: the table and one step in it. Pure. Which stage a lead has earned is in `tracker/ledger.py`."""
 
 from enum import StrEnum
 from http import HTTPStatus

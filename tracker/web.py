@@ -125,7 +125,7 @@ class Route:
 
     Attributes: scope: what a key needs; None for everybody. body: model of the JSON body; `Any` for free-form JSON,
     which the handler checks; None for none. answers: per status, the model of the body. creates: takes an
-    Idempotency-Key. tags: the room.
+    Idempotency-Key. tag: the room.
     """
 
     method: str

@@ -283,6 +283,16 @@ def test_keys_come_and_go_while_the_server_runs(serve: Serve, alone: Path, capsy
     until(lambda: server.call("GET", "/leads", key=key)[0] == 401)
 
 
+@pytest.mark.parametrize("role", ["all", "web", "worker"])
+def test_the_receivers_of_the_settings_are_taken_over_once(serve: Serve, alone: Path, role: str) -> None:
+    """Whatever a process does, and with one warning for an address that may not be reached."""
+    url = "http://127.0.0.1:9/hook"
+    assert serve("--role", role, OUTBOUND_URLS=url).stop() == 0
+    assert (alone / "log").read_text().count("an address of LEADLINE_OUTBOUND_URLS gets nothing") == 1
+    assert command("store", "backup", "all.jsonl") == 0
+    assert (alone / "all.jsonl").read_text().count(f'"{url}"') == 1
+
+
 def test_an_acknowledged_login_survives_a_kill_and_is_greeted_once(
     serve: Serve, alone: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -712,6 +712,27 @@ async def test_points_fade_on_the_lead_and_in_its_explanation(api: Api) -> None:
     assert sum(told["by_type"].values()) == pytest.approx(told["total"], abs=0.002)
 
 
+async def test_points_that_a_days_cap_cut_are_explained(api: Api) -> None:
+    """In the timeline, in `/score`, and to who reclassifies one of them."""
+    await api.product(scoring_rules={"email_click_points": 4, "daily_caps": {"email_click": 6}})
+    lead = await api.lead()
+    for number in range(3):
+        at = f"2026-01-05T10:0{number}:00Z"
+        await api.event(lead["id"], "email_click", channel="email", id=f"e{number}", timestamp=at)
+    rule = "email_click_points × email_engagement_multiplier"
+
+    async def told() -> list[tuple[float, str]]:
+        items = await api.everything(f"/leads/{lead['id']}/timeline")
+        events = sorted((item for item in items if item["kind"] == "event"), key=lambda item: str(item["event_id"]))
+        return [(event["score_impact"], event["rule"]) for event in events]
+
+    assert await told() == [(4, rule), (2, f"{rule}, cut by daily_caps"), (0, f"{rule}, cut by daily_caps")]
+    score = (await api.get(f"/leads/{lead['id']}/score")).body
+    assert score["explanation"].startswith("6 points: 6 from email_click; daily_caps cut the points of 2 events. Stage")
+    assert (await api.post("/events/e2/reclassify", {"machine": True})).status == 200
+    assert (await told())[2] == (0, "machine")
+
+
 async def test_an_organization_lists_its_leads(api: Api) -> None:
     """Of every product, page by page, with the name that the CRM gave it; 404 for one that nobody is of."""
     await api.product("gridwise")

@@ -56,6 +56,7 @@ async def receiver() -> AsyncIterator[Receiver]:
 async def served(store: Store, folder: Path, **settings: Any) -> AsyncIterator[Api]:
     given = Settings(data=folder, api_key=ADMIN, **settings)
     server = build(given, store, secrets=SECRETS, base_url="http://leadline.test", outbox=folder / "outbox")
+    await server.outbound.start()
     runner = web.AppRunner(server.app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -7,8 +7,12 @@ from tests.fakes import Clock
 from tests.n8n.rig import Rig
 from tracker.contacts import LeadFields
 from tracker.events import Channel, EventType
+from tracker.handoff import Reason
+from tracker.identity import Key
+from tracker.prospects import Acted, Met, engage
 from tracker.stages import Stage
 from tracker.store.port import Store
+from tracker.store.schema import CORRECTIONS_BY_LEAD
 
 CREATED, UPDATED, ENGAGED = OutboundType.LEAD_CREATED, OutboundType.LEAD_UPDATED, OutboundType.ENGAGEMENT_RECORDED
 REACHED, CHANGED = OutboundType.LEAD_THRESHOLD_REACHED, OutboundType.LEAD_STAGE_CHANGED
@@ -69,6 +73,18 @@ async def test_a_correction_by_the_api_is_told(rig: Rig):
         await rig.contacts.update(lead_id, given, actor="crm", expected=None)
     (updated,) = await rig.told()
     assert (updated["type"], updated["data"]["changed"]) == ("lead.updated", ["demographics.name"])
+
+
+async def test_a_channel_that_is_shown_already_is_no_news(rig: Rig, store: Store):
+    """Who has named no channel is shown with e-mail: saying so corrects nothing, and nothing is told of it."""
+    lead_id = await rig.lead()
+    await rig.told()
+    for channel in ("email", "whatsapp", "email"):
+        given = LeadFields.model_validate({"contact_info": {"preferred_channel": channel}})
+        await rig.contacts.update(lead_id, given, actor="crm", expected=None)
+    told = [event["data"]["changed"] for event in await rig.told()]
+    assert told == [["contact_info.preferred_channel"]] * 2
+    assert len((await store.find(CORRECTIONS_BY_LEAD, lead_id, limit=9)).items) == 2
 
 
 async def test_a_stage_by_score_is_told_in_order(rig: Rig):
@@ -146,6 +162,25 @@ async def test_a_stage_by_hand_is_told_with_who_and_why(rig: Rig):
     assert (events[0]["data"]["actor"], events[0]["data"]["reason"]) == ("ana", "spoke")
     back = events[-1]["data"]
     assert (back["from"], back["to"], back["is_revert"]) == ("Customer", "Qualified_Lead", True)
+
+
+async def test_a_wish_for_a_person_is_told_once(rig: Rig):
+    """With the reason for which it was opened; further wishes and a qualification while it is open open none."""
+
+    async def wish(reason: Reason, turn: str) -> None:
+        async def act(met: Met) -> Acted:
+            return Acted(met.lead_id, (), met.person, wish=reason, cause=turn)
+
+        await engage(rig.recorder, [Key("visitor", "v1")], "flow", act)
+
+    await wish(Reason.ASKED, "t1")
+    await wish(Reason.DEMO, "t2")
+    (asked,) = await rig.told(HANDOFF)
+    lead = (await rig.recorder.load(asked["data"]["lead_id"])).lead
+    assert (asked["data"]["handoff_id"], asked["data"]["reason"]) == (lead.handoff_id, "asked")
+    for stage in (Stage.ENGAGED, Stage.QUALIFIED):
+        await rig.recorder.move(asked["data"]["lead_id"], stage, actor="ana", reason="spoke")
+    assert await rig.told(HANDOFF) == []
 
 
 async def test_the_same_cause_has_the_same_id_and_no_other_has(rig: Rig):

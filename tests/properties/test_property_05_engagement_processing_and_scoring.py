@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.conftest import Opener
 from tests.properties.rig import World, examples, happening, mark
 from tracker.events import Channel, Event, EventType, Happening
+from tracker.scoring import CUT
 from tracker.store.schema import EVENTS_BY_LEAD
 from tracker.times import Instant, just_after, moment
 
@@ -120,12 +121,13 @@ async def test_engagement_processing_and_scoring(
 
     Any history, in any order, with repeats and with machine flags that are said and unsaid at any time: the lead's
     score, the total of its explanation and the sum by the product's rules are one number, at any moment asked for; the
-    parts of the explanation add up to the total, and no event counts twice or above its day's cap. In another order the
-    score is the same.
+    parts of the explanation add up to the total, and no event counts twice or above its day's cap; what the cap cut
+    says so. In another order the score is the same.
 
     Seen to catch: a cap for each event instead of the day, machine hits that count, points that fade from when they
     came and not from when they were earned, a reclassification that leaves the other events of a capped day as they
-    were, a machine's login that is still one of the lead's, a moment that is left out of the score as of that moment.
+    were, a machine's login that is still one of the lead's, a moment that is left out of the score as of that moment,
+    a click that stays "cut by daily_caps" when it is called a machine's.
     """
     its, (rules, history) = mark(), case
     await world.product(its, scoring_rules=rules, engaged_threshold=1000)
@@ -164,6 +166,8 @@ async def is_scored(
     for event in ledger:
         given_points[event.timestamp[:10], event.event_type] += event.score_impact
     assert given_points == by_day(final, rules), "what the ledger gives is what the rules give"
+    full = {it.key: worth(it, rules) for it in final}
+    assert [e.rule.endswith(CUT) for e in ledger] == [e.score_impact < full[e.key] for e in ledger], "less says why"
     logins = [it.timestamp for it in final if it.event_type is EventType.LOGIN and not it.machine]
     assert sum(loaded.lead.login_days.values()) == len(logins), "nor is a machine's login one"
     assert loaded.lead.last_login_at == max(logins, default=None)

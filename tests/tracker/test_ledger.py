@@ -290,6 +290,61 @@ def test_a_day_gives_no_more_than_its_cap() -> None:
     assert folded([tomorrow], rules, done.lead).events[0].score_impact == 4000
 
 
+CAPPED = config(
+    scoring_rules={
+        "email_click_points": 4,
+        "email_open_points": 0,
+        "daily_caps": {"email_click": 6, "email_open": 1},
+        "qualification_threshold": 500,
+    }
+)
+
+
+def test_what_the_cap_cut_says_so() -> None:
+    """The rule of an event names the cap where it took points, also those of a rule that failed."""
+    rule = "email_click_points × email_engagement_multiplier"
+    done = folded([happening(EventType.EMAIL_CLICK, id) for id in ("1", "2", "3")], CAPPED)
+    assert [(event.score_impact, event.rule) for event in done.events] == [
+        (4000, rule),
+        (2000, f"{rule}, cut by daily_caps"),
+        (0, f"{rule}, cut by daily_caps"),
+    ]
+    (machine,) = folded([happening(EventType.EMAIL_CLICK, "4", machine=True)], CAPPED, done.lead).events
+    (opened,) = folded([happening(EventType.EMAIL_OPEN)], CAPPED, done.lead).events
+    assert (machine.rule, opened.rule) == ("machine", "email_open_points × email_engagement_multiplier")
+
+
+def test_the_cap_may_cut_the_points_of_a_failed_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The event still stands in review, with what was wrong and that the cap cut the default."""
+
+    def broken(*_: Any, **__: Any) -> Any:
+        raise ZeroDivisionError("no such rule")
+
+    monkeypatch.setattr("tracker.scoring.score", broken)
+    rules = config(scoring_rules={"default_points": 2, "daily_caps": {"login": 1}})
+    done = folded(logins(1), rules)
+    (item,) = [change for change in entries(done.events, ()) if change.kind is Kind.REVIEW]
+    assert isinstance(item, Insert)
+    assert item.body["error"] == "default_points: the rule failed: ZeroDivisionError('no such rule'), cut by daily_caps"
+
+
+def test_an_event_that_only_says_something_else_is_counted_anew() -> None:
+    """A click that gave nothing, because of the cap, gives nothing as a machine's: but it says why."""
+    rule = "email_click_points × email_engagement_multiplier"
+    first, second, third = folded([happening(EventType.EMAIL_CLICK, id) for id in ("1", "2", "3")], CAPPED).events
+    _, changed = recounted(NEW, "lead-1", [first, second, third.but(machine=True)], {"lead-1": CAPPED})
+    assert [(event.key, event.score_impact, event.rule) for event in changed] == [("crm:3", 0, "machine")]
+    _, changed = recounted(NEW, "lead-1", [first.but(machine=True), second, third], {"lead-1": CAPPED})
+    assert [(event.key, event.score_impact, event.rule) for event in changed] == [
+        ("crm:1", 0, "machine"),
+        ("crm:2", 4000, rule),
+        ("crm:3", 2000, f"{rule}, cut by daily_caps"),
+    ]
+    before = second.but(rule=rule)  # as versions before this one kept it
+    _, changed = recounted(NEW, "lead-1", [first, before, third], {"lead-1": CAPPED})
+    assert changed == [second]
+
+
 def test_a_rule_that_fails_costs_no_event(monkeypatch: pytest.MonkeyPatch) -> None:
     """The event gets the product's default points, and a review item tells why."""
 

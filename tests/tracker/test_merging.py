@@ -17,7 +17,7 @@ from tracker.product import ProductConfig
 from tracker.search_words import reworded
 from tracker.store.port import Delete, Document, Insert, Replace
 from tracker.store.schema import Kind
-from tracker.times import Instant, instant, later
+from tracker.times import instant, later
 
 AT = instant(NOON)
 CRM = (CrmIdentity(source="crm", user_id="u1"),)
@@ -96,7 +96,13 @@ def test_whatsapp_goes_on_about_what_it_was_about() -> None:
 
 def test_one_who_wrote_is_answered_there_after_a_merge() -> None:
     """Where the newer of the two words came, whichever lead is left."""
-    base: dict[str, Any] = {"person_id": "p", "product_id": "flow", "config_number": 1, "created_at": AT, "updated_at": AT}
+    base: dict[str, Any] = {
+        "person_id": "p",
+        "product_id": "flow",
+        "config_number": 1,
+        "created_at": AT,
+        "updated_at": AT,
+    }
     silent = Lead(**base)
     chat = silent.but(wrote_on=Channel.CHATBOT, seen={"chatbot_interaction": AT})
     whatsapp = silent.but(wrote_on=Channel.WHATSAPP, seen={"whatsapp_reply": later(NOON, hours=1)})
@@ -264,9 +270,9 @@ def test_search_words_follow(before: dict[str, frozenset[str]], after: dict[str,
     assert stored == {f"{word}:{lead}" for lead, its in after.items() for word in its}
 
 
-def test_times_are_instants() -> None:
-    """The window of WhatsApp is the later one of the two."""
+def test_the_window_of_whatsapp_is_the_later_one_of_the_two() -> None:
+    """`whatsapp_seen_at`, whichever of them it is; none where neither has written there."""
     early, late = later(NOON, hours=-3), later(NOON, hours=-1)
     assert joined(person(whatsapp_seen_at=early), person(whatsapp_seen_at=late), "x", at=AT).whatsapp_seen_at == late
+    assert joined(person(whatsapp_seen_at=late), person(whatsapp_seen_at=early), "x", at=AT).whatsapp_seen_at == late
     assert joined(person(), person(), "x", at=AT).whatsapp_seen_at is None
-    assert Instant(early) < late

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from tracker.corrections import OF_DEMOGRAPHICS
 from tracker.desk import words
+from tracker.scoring import CUT
 from tracker.times import Instant
 
 EVENTS: dict[str, str] = {
@@ -71,13 +72,9 @@ def told(items: Iterable[Item]) -> list[Entry]:
     """
     items = list(items)
     turns = {item["id"] for item in items if item["kind"] == "turn"}
-    counted = {
-        item["event_id"]: item["score_impact"] for item in items if _is_wrote(item) and item["event_id"] in turns
-    }
+    counted = {item["event_id"]: item for item in items if _is_wrote(item) and item["event_id"] in turns}
     return [
-        _entry(item, counted.get(item["id"], 0))
-        for item in items
-        if not (_is_wrote(item) and item["event_id"] in counted)
+        _entry(item, counted.get(item["id"])) for item in items if not (_is_wrote(item) and item["event_id"] in counted)
     ]
 
 
@@ -85,10 +82,11 @@ def _is_wrote(item: Item) -> bool:
     return item["kind"] == "event" and item["event_type"] in {"chatbot_interaction", "whatsapp_reply"}
 
 
-def _entry(item: Item, points: float) -> Entry:
+def _entry(item: Item, counted: Item | None) -> Entry:
+    """Args: counted: the event that this is in the ledger, where it is told once."""
     teller = TELLERS.get(item["kind"], _anything)
     entry = teller(item)
-    return entry._replace(points=points) if points else entry
+    return entry._replace(points=counted["score_impact"], text=_why_less(counted)) if counted else entry
 
 
 def _event(item: Item) -> Entry:
@@ -99,9 +97,15 @@ def _event(item: Item) -> Entry:
         text = words.value(about.get("value"))
     else:
         text = "; ".join(filter(None, (_about(about), _lost(about) if kind == "login" else "")))
-    if item["machine"]:
-        text = "; ".join(filter(None, (text, "a machine did it, so it counts for nothing")))
+    text = "; ".join(filter(None, (text, _why_less(item))))
     return Entry(item["at"], f"event {kind}", title, text, points=item["score_impact"])
+
+
+def _why_less(event: Item) -> str:
+    """Why an event gave fewer points than its kind does."""
+    if event["machine"]:
+        return "a machine did it, so it counts for nothing"
+    return "the day's cap cut its points" if event.get("rule", "").endswith(CUT) else ""
 
 
 def _about(metadata: Mapping[str, Any]) -> str:

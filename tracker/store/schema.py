@@ -111,9 +111,6 @@ IDEMPOTENCY_EXPIRY = Index("idempotency_expiry", Kind.IDEMPOTENCY, (), "expires_
 
 INDEXES: tuple[Index, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Index))
 
-SHARD_KEYS: dict[Kind, tuple[str, ...]] = dict.fromkeys(Kind, ("_id",))
-"""How a sharded MongoDB spreads each collection: by hashed id, since every write names its document by id."""
-
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 UPCASTERS: dict[Kind, tuple[Upcaster, ...]] = {}
 """Per kind, the steps from each schema to the next: the n-th turns a body of schema n (from 1) into one of n + 1."""

@@ -87,6 +87,16 @@ def turn(id: str, text: str, *answers: str) -> dict[str, Any]:
     return {"at": AT, "kind": "turn", "id": id, "text": text, "messages": [{"text": answer} for answer in answers]}
 
 
+def test_points_that_a_cap_cut_are_explained() -> None:
+    """Also those of a chat message, which is told with the conversation."""
+    cut = "the day's cap cut its points"
+    rule = "chatbot_points, cut by daily_caps"
+    (click,) = told([{**event("email_click", url="https://a.example"), "rule": rule}])
+    assert click.text == f"https://a.example; {cut}"
+    (talk,) = told([turn("t", "hello"), {**event("chatbot_interaction", "t", points=1), "rule": rule}])
+    assert (talk.points, talk.text) == (1, cut)
+
+
 def stage(before: Stage, to: Stage) -> dict[str, Any]:
     return {"at": AT, "kind": "stage", "id": "s", "from": before, "to": to, "actor": "Ana", "reason": "asked for it"}
 
