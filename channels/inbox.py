@@ -1,7 +1,6 @@
 """The inbox: what came in is kept before it is acknowledged, and answered afterwards, in order and once."""
 
 import asyncio
-import contextlib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -12,10 +11,10 @@ import structlog
 
 from channels.heard import Form, Heard, Unreadable, contact_of, read, sid_of
 from tracker import review
+from tracker.forgetting import forget
 from tracker.model import Document
-from tracker.reading import everything
 from tracker.review import ReviewKind, ReviewStatus
-from tracker.store.port import Change, Conflict, Cursor, Delete, Duplicate, Insert, Replace, Store, StoreError
+from tracker.store.port import Change, Conflict, Cursor, Duplicate, Insert, Replace, Store, StoreError
 from tracker.store.port import Document as Stored
 from tracker.store.schema import INBOX_SETTLED, INBOX_WAITING, Kind
 from tracker.times import Instant, instant, later, moment
@@ -170,19 +169,19 @@ class Inbox:
             return False
         return True
 
-    async def forget(self, limit: int = 500) -> int:
+    async def forget(self) -> int:
         """Remove messages that were settled a while ago, and return how many; what is open in review stays."""
-        removed = 0
-        async for found in everything(self._store, INBOX_SETTLED, high=later(self._clock(), hours=-24 * KEPT_DAYS)):
-            if removed == limit:
-                break
-            item = Inbound.read(found.body)
-            (queued,) = await self._store.get(Kind.REVIEW, _review_id(found.id, item))
-            if queued is None or queued.body["status"] != ReviewStatus.OPEN:
-                with contextlib.suppress(Conflict):  # it is being answered again
-                    await self._store.commit(Delete(Kind.INBOX, found.id, found.version))
-                    removed += 1
-        return removed
+        high = later(self._clock(), hours=-24 * KEPT_DAYS)
+        return await forget(self._store, INBOX_SETTLED, high=high, choose=self._unasked)
+
+    async def _unasked(self, page: Sequence[Stored]) -> Sequence[Stored]:
+        """Return those of which nothing is open in review."""
+        queued = await self._store.get(Kind.REVIEW, *(_review_id(one.id, Inbound.read(one.body)) for one in page))
+        return [
+            one
+            for one, item in zip(page, queued, strict=True)
+            if item is None or item.body["status"] != ReviewStatus.OPEN
+        ]
 
     async def _settle(self, found: Stored, item: Inbound, *also: Change) -> None:
         await self._store.commit(Replace(Kind.INBOX, found.id, found.version, item.body()), *also)

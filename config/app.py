@@ -123,7 +123,7 @@ class Server:
         self.schedule.every(60, lambda: idempotency.forget_expired(self.store), "forget old answers")
         self.schedule.every(10, self.privacy.resume, "go on with erasures that were cut off")
         self.schedule.every(300, lambda: sessions.forget_expired(self.store), "forget sessions that are over")
-        self.schedule.every(3600, self.outbound.deliverer.forget, "forget events that were delivered long ago")
+        self.schedule.every(60, self.outbound.deliverer.forget, "forget events that were delivered long ago")
         self.schedule.every(600, self.inbox.forget, "forget messages that were answered long ago")
         self.schedule.every(15, self.thresholds.tick, "raise alerts for thresholds that nobody answers")
         self.schedule.every(60, self.retention.tick, "remove what products no longer keep")

@@ -1,11 +1,12 @@
 """Settings: environment variables with the prefix LEADLINE_, or `leadline.toml` in the working folder."""
 
-import os
 import re
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import AfterValidator, Field, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from channels.email import mailbox, parse_url
@@ -14,6 +15,7 @@ from n8n.addresses import parse as parse_address
 from tracker.errors import Fault, LeadlineError
 
 PREFIX = "LEADLINE_"
+FILE = "leadline.toml"
 
 
 def _smtp_url(url: str) -> str:
@@ -85,7 +87,9 @@ def _outbound_allow(text: str) -> str:
 class Settings(BaseSettings):
     """Every setting and what it wants. Unset means: off, or the default that is shown."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, toml_file="leadline.toml", extra="ignore")
+    # What is forbidden are unknown names in the file. Of the environment only the known ones are read: others may be
+    # meant for what stands around a server.
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, toml_file=FILE, extra="forbid")
 
     data: Path = Path("data")
     mongo_url: Annotated[str, AfterValidator(_mongo_url)] | None = None
@@ -156,18 +160,13 @@ class WrongSettings(LeadlineError):
 
 def load(**given: object) -> Settings:
     """Read the settings. An empty variable counts as unset. Raises: WrongSettings."""
-    for name in [name for name, value in os.environ.items() if name.startswith(PREFIX) and not value]:
-        del os.environ[name]
     try:
         settings = Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
-        faults = [
-            Fault(PREFIX + "_".join(str(part) for part in e["loc"]).upper(), e["msg"].removeprefix("Value error, "))
-            for e in error.errors(include_url=False)
-        ]
+        faults = [_fault(details) for details in error.errors(include_url=False)]
         raise WrongSettings("; ".join(f"{fault.path}: {fault.message}" for fault in faults), *faults) from error
-    except ValueError as error:  # leadline.toml is no TOML
-        raise WrongSettings(f"leadline.toml: {error}") from error
+    except ValueError as error:  # the file is no TOML
+        raise WrongSettings(f"{FILE}: {error}") from error
     missing = [name for name in TOGETHER if getattr(settings, name) is None]
     if 0 < len(missing) < len(TOGETHER):
         faults = [
@@ -175,3 +174,11 @@ def load(**given: object) -> Settings:
         ]
         raise WrongSettings("; ".join(f"{fault.path}: {fault.message}" for fault in faults), *faults)
     return settings
+
+
+def _fault(details: ErrorDetails) -> Fault:
+    name = "_".join(str(part) for part in details["loc"])
+    if details["type"] != "extra_forbidden":
+        return Fault(PREFIX + name.upper(), details["msg"].removeprefix("Value error, "))
+    near = get_close_matches(name.lower().removeprefix(PREFIX.lower()), Settings.model_fields, n=1)
+    return Fault(FILE, f"{name} is no setting" + (f"; do you mean {near[0]}?" if near else ""))

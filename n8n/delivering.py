@@ -16,6 +16,7 @@ from n8n.outbound_events import OutboundType, alert, made
 from n8n.posting import Posted, Poster
 from n8n.subscriptions import Subscription, Subscriptions
 from tracker import review
+from tracker.forgetting import forget
 from tracker.retry import ATTEMPTS, retry_at
 from tracker.review import ReviewKind
 from tracker.store.port import Change, Conflict, Delete, Replace, Store, StoreError
@@ -219,13 +220,9 @@ class Deliverer:
         ends += [Delete(Kind.OUTBOUND_LANES, kept.id, kept.version)] if kept else []
         await self._store.commit(*ends)
 
-    async def forget(self, limit: int = 500) -> int:
+    async def forget(self) -> int:
         """Remove events that were delivered a while ago and return how many."""
-        high = later(self._clock(), hours=-24 * KEPT_DAYS)
-        page = await self._store.find(OUTBOUND_DELIVERED, high=high, limit=limit)
-        for found in page.items:
-            await self._store.commit(Delete(Kind.OUTBOUND, found.id, found.version))
-        return len(page.items)
+        return await forget(self._store, OUTBOUND_DELIVERED, high=later(self._clock(), hours=-24 * KEPT_DAYS))
 
 
 def _write(head: Head, outgoing: Outgoing) -> Change:

@@ -1,6 +1,5 @@
 """What n8n posts: product logins, and records that a workflow could not process."""
 
-import contextlib
 import hashlib
 import hmac
 import time
@@ -16,7 +15,7 @@ from tracker.model import Input, Lines, Name, Output, is_plain
 from tracker.review import ReviewKind, content_id, told
 from tracker.store.port import Document, Duplicate, Insert
 from tracker.store.schema import Kind
-from tracker.times import instant
+from tracker.times import Instant, instant
 from tracker.unit import Decision, run
 from tracker.web import Answer, Call, Route
 
@@ -92,39 +91,26 @@ class IngestRoutes:
         plain = is_plain(call.raw)
         reads = [read_login(record, now=now, plain=plain) for record in records]
         results = iter(await self._ingestion.record([read.login for read in reads if read.login]))
-        outcomes = []
+        outcomes, queued = [], []
         for record, read in zip(records, reads, strict=True):
             counted = next(results) if read.login else None
             if counted is not None and counted.status != "unknown_product" and not read.faults:
                 outcomes.append(_outcome(read.login, counted))
             else:
-                outcomes.append(await self._reviewed(record, read, counted))
+                outcome, item = _reviewed(record, read, counted, at=instant(self._now()))
+                outcomes.append(outcome)
+                queued.append(item)
+        await self._queue(queued)
         counts = {"accepted": 0, "duplicate": 0, "quarantined": 0}
         for outcome in outcomes:
             counts[outcome["status"]] += 1
         return Answer(202, {"results": outcomes, **counts})
 
-    async def _reviewed(self, record: Any, read: Read, counted: LoginResult | None) -> dict[str, Any]:
-        """Queue what was wrong with a record, and return what became of it."""
-        if counted is None or counted.status == "unknown_product":
-            kind = ReviewKind.QUARANTINE
-            unknown = (Fault("product_id", "there is no such product"),) if read.login else ()
-            error = told((*read.faults, *unknown))
-        else:
-            kind, error = ReviewKind.DROPPED_FIELD, told(read.faults)
-        id = content_id(kind, record)
-        reason = "the record is no login" if kind is ReviewKind.QUARANTINE else "a field was left out"
-        lead_id = counted.lead_id if counted else None
-        await self._queue(
-            review.item(kind, reason=reason, error=error, input=record, at=instant(self._now()), lead_id=lead_id, id=id)
-        )
-        if kind is ReviewKind.DROPPED_FIELD and counted is not None:
-            return {**_outcome(read.login, counted), "reason": f"left out: {error}", "review_id": id}
-        return {"event_id": _named(record), "status": "quarantined", "reason": error, "review_id": id}
-
-    async def _queue(self, item: Insert) -> None:
-        with contextlib.suppress(Duplicate):  # this very record is in the queue already
-            await self._store.commit(item)
+    async def _queue(self, items: Sequence[Insert]) -> None:
+        """Put items into the queue, all in one go: a call may bring a thousand."""
+        for outcome in await self._store.commit_each([[item] for item in items]):
+            if outcome is not None and not isinstance(outcome, Duplicate):  # this very record is in the queue already
+                raise outcome
 
     async def dead_letter(self, call: Call[DeadLetter, Any]) -> Answer:
         given = call.body
@@ -177,6 +163,23 @@ def check_signature(header: str | None, body: bytes, secret: str, now: float) ->
         raise Forbidden("the header X-Leadline-Signature does not fit the body")
     if abs(now - int(sent[:15])) > SIGNATURE_SECONDS:
         raise Forbidden("the signature is more than five minutes old")
+
+
+def _reviewed(record: Any, read: Read, counted: LoginResult | None, *, at: Instant) -> tuple[dict[str, Any], Insert]:
+    """Return what became of a record with which something was wrong, and the change that queues it for a person."""
+    if counted is None or counted.status == "unknown_product":
+        kind = ReviewKind.QUARANTINE
+        unknown = (Fault("product_id", "there is no such product"),) if read.login else ()
+        error = told((*read.faults, *unknown))
+    else:
+        kind, error = ReviewKind.DROPPED_FIELD, told(read.faults)
+    id = content_id(kind, record)
+    reason = "the record is no login" if kind is ReviewKind.QUARANTINE else "a field was left out"
+    lead_id = counted.lead_id if counted else None
+    item = review.item(kind, reason=reason, error=error, input=record, at=at, lead_id=lead_id, id=id)
+    if kind is ReviewKind.DROPPED_FIELD and counted is not None:
+        return {**_outcome(read.login, counted), "reason": f"left out: {error}", "review_id": id}, item
+    return {"event_id": _named(record), "status": "quarantined", "reason": error, "review_id": id}, item
 
 
 def _outcome(login: Login | None, result: LoginResult) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Replays of what came from n8n or goes there: records as logins, fields left out, events, thresholds."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -77,26 +77,58 @@ class FieldMender:
         if read.login is None or read.faults:
             raise Invalid("the record is still not as a login should be", *read.faults)
         dropped = {fault.path.split("/")[0] for fault in read_login(wanted.original, now=now).faults}
-        given = _fields(read.login, dropped)
-        if wanted.lead_id is None or not given:
-            return Mended("checked: nothing is left out of it now", wanted.lead_id)
-        fields = LeadFields.model_validate(given)
-        await self._contacts.update(wanted.lead_id, fields, actor=wanted.by, expected=None)
-        return Mended(f"{', '.join(sorted(dropped))} brought to the lead", wanted.lead_id)
+        brought, given = _fields(read.login, dropped | _renamed(read.login, wanted.original, dropped))
+        if given:
+            if wanted.lead_id is None:
+                raise Refused("the item names no lead; discard it")
+            fields = LeadFields.model_validate(given)
+            await self._contacts.update(wanted.lead_id, fields, actor=wanted.by, expected=None)
+        return Mended(_did(brought, sorted(dropped - set(brought))), wanted.lead_id)
 
 
-def _fields(login: Login, names: set[str]) -> dict[str, Any]:
-    """Return fields of a login as the API takes them. Raises: Refused: one that the API takes elsewhere."""
-    values = {name: value for name in names if (value := getattr(login, name)) is not None}
+def _did(brought: Sequence[str], left_out: Sequence[str]) -> str:
+    """What the history says of a replay. Args: left_out: what was dropped and still reaches nobody."""
+    did = f"{', '.join(brought)} brought to the lead" if brought else "checked"
+    if left_out:
+        return f"{did}, without {', '.join(left_out)}"
+    return did if brought else "checked: nothing is left out of it now"
+
+
+def _renamed(login: Login, original: Any, dropped: set[str]) -> set[str]:
+    """Return fields that only the correction has, where one was dropped that no login knows: it is one of these."""
+    if dropped <= Login.model_fields.keys() or not isinstance(original, dict):
+        return set()
+    return login.model_fields_set - original.keys()
+
+
+PLACES: Mapping[str, tuple[str, ...]] = {
+    **{name: (name,) for name in ("email", "phone", "name", "time_zone")},
+    **{name: ("demographics", ours) for name, ours in DEMOGRAPHIC.items()},
+    "preferred_channel": ("contact_info", "preferred_channel"),
+    "feature_usage": ("product_context", "feature_usage"),
+    "trial_status": ("product_context", "trial_status"),
+}
+"""Where the API takes the fields of a login."""
+
+
+def _fields(login: Login, names: set[str]) -> tuple[Sequence[str], dict[str, Any]]:
+    """Return which of these fields a login has, and them as the API takes them.
+
+    Raises: Refused: one that the API takes elsewhere, or nowhere.
+    """
+    values = {name: value for name in sorted(names) if (value := getattr(login, name, None)) is not None}
     if "whatsapp_opt_in" in values:
         raise Refused("record the consent with PUT /persons/{id}/consent, and discard this item")
-    given = {name: values[name] for name in ("email", "phone", "name", "time_zone") if name in values}
-    nested = {
-        "demographics": {DEMOGRAPHIC[name]: value for name, value in values.items() if name in DEMOGRAPHIC},
-        "contact_info": {name: values[name] for name in ("preferred_channel",) if name in values},
-        "product_context": {name: values[name] for name in ("feature_usage", "trial_status") if name in values},
-    }
-    return given | {name: fields for name, fields in nested.items() if fields}
+    if strange := [name for name in values if name not in PLACES]:
+        raise Refused(f"a lead does not take {', '.join(strange)}: leave it out, or discard this item")
+    given: dict[str, Any] = {}
+    for name, value in values.items():
+        *parts, last = PLACES[name]
+        place = given
+        for part in parts:
+            place = place.setdefault(part, {})
+        place[last] = value
+    return list(values), given
 
 
 class OutboundMender:

@@ -8,8 +8,9 @@ from typing import Any
 import orjson
 
 from tracker.errors import Invalid
+from tracker.forgetting import forget
 from tracker.model import Document
-from tracker.store.port import Change, Delete, Insert, Replace, Store
+from tracker.store.port import Change, Insert, Replace, Store
 from tracker.store.port import Document as Stored
 from tracker.store.schema import IDEMPOTENCY_EXPIRY, Kind
 from tracker.times import Instant, instant, later, now
@@ -62,9 +63,6 @@ class Once:
         return Insert(Kind.IDEMPOTENCY, self.id, remembered)
 
 
-async def forget_expired(store: Store, limit: int = 500) -> int:
+async def forget_expired(store: Store) -> int:
     """Remove answers whose day is over and return how many."""
-    page = await store.find(IDEMPOTENCY_EXPIRY, high=instant(now()), limit=limit)
-    for document in page.items:
-        await store.commit(Delete(Kind.IDEMPOTENCY, document.id, document.version))
-    return len(page.items)
+    return await forget(store, IDEMPOTENCY_EXPIRY, high=instant(now()))

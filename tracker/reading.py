@@ -30,6 +30,9 @@ from tracker.store.schema import (
 EXAMINED = 1000
 """Documents that one page of a filtered list may look at; the page may be short."""
 
+NEWEST = 20
+"""Leads that are read together to find an organization's name: mostly the first has it."""
+
 
 class Filter(NamedTuple):
     """What a list of leads is narrowed to. `min_score`: points. `q`: beginnings of words of the lead."""
@@ -77,12 +80,26 @@ async def leads(
 
 
 async def of_organization(
-    store: Store, organization_id: str, *, after: Cursor | None, limit: int
+    store: Store, organization_id: str, *, after: Cursor | None, limit: int, newest: bool = False
 ) -> tuple[list[Found], Page]:
-    """Return a page of an organization's leads, whatever their product."""
-    page = await store.find(LEADS_BY_ORGANIZATION, organization_id, after=after, limit=limit)
+    """Return a page of an organization's leads, whatever their product, oldest or newest first."""
+    page = await store.find(LEADS_BY_ORGANIZATION, organization_id, reverse=newest, after=after, limit=limit)
     found = [one for one in await with_persons(store, page.items) if one and one.lead.merged_into is None]
     return found, page
+
+
+async def organization_name(store: Store, organization_id: str) -> str | None:
+    """Return the company of an organization's newest lead that has one; None where none of the newest has."""
+    after: Cursor | None = None
+    for _ in range(EXAMINED // NEWEST):
+        found, page = await of_organization(store, organization_id, after=after, limit=NEWEST, newest=True)
+        for one in found:
+            if company := one.person.demographics.get("company"):
+                return company
+        if page.next is None:
+            return None
+        after = page.next
+    return None
 
 
 def _index(wanted: Filter) -> tuple[Index, tuple[Scalar, ...]]:

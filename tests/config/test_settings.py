@@ -96,6 +96,14 @@ def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> N
     assert load() == Settings()
 
 
+def test_an_empty_variable_leaves_the_file_its_word(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """And it stays in the environment, which belongs to others too."""
+    (tmp_path / "leadline.toml").write_text('log = "json"')
+    monkeypatch.setenv("LEADLINE_LOG", "")
+    assert load().log == "json"
+    assert os.environ["LEADLINE_LOG"] == ""
+
+
 def test_an_unset_channel_is_off() -> None:
     """Without any setting everything has a default that works on one machine."""
     settings = load()
@@ -120,6 +128,38 @@ def test_a_wrong_file_is_told_as_such(tmp_path: Path) -> None:
         load()
     (tmp_path / "leadline.toml").write_text('log = "xml"')
     assert [path for path, _ in wrong()] == ["LEADLINE_LOG"]
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("mongo_ulr", "mongo_ulr is no setting; do you mean mongo_url?"),
+        ("LEADLINE_SMTP_URL", "LEADLINE_SMTP_URL is no setting; do you mean smtp_url?"),
+        ("colour", "colour is no setting"),
+    ],
+)
+def test_an_unknown_name_in_the_file_is_told(tmp_path: Path, name: str, told: str) -> None:
+    """Who misspells a setting would believe that it holds. What it was set to is not echoed."""
+    (tmp_path / "leadline.toml").write_text(f'{name} = "smtp://mia:hunter2@mail.example.com"\nlog = "xml"')
+    faults = wrong()
+    assert ("leadline.toml", told) in faults
+    assert {path for path, _ in faults} == {"leadline.toml", "LEADLINE_LOG"}
+    with pytest.raises(WrongSettings) as raised:
+        load()
+    assert f"leadline.toml: {told}" in str(raised.value)
+    assert "hunter" not in f"{raised.value} {raised.value.faults}"
+
+
+def test_settings_stand_in_no_table(tmp_path: Path) -> None:
+    """A table of the file is as unknown as a name would be."""
+    (tmp_path / "leadline.toml").write_text('[leadline]\nlog = "json"')
+    assert wrong() == [("leadline.toml", "leadline is no setting")]
+
+
+def test_other_variables_are_nobodys_business(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stands around a server may have some of its own."""
+    monkeypatch.setenv("LEADLINE_MONGO_ULR", "mongodb://elsewhere")
+    assert load() == Settings()
 
 
 def test_an_address_needs_no_slash_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.client import Api, login
+from tracker import reading
 from tracker.keys import Scope
 from tracker.times import instant, now
 
@@ -746,6 +747,21 @@ async def test_an_organization_lists_its_leads(api: Api) -> None:
     users = [lead["crm_user_id"] for lead in (*shown["items"], *rest["items"])]
     assert (sorted(users), rest["next_cursor"]) == (["u0", "u1", "u2", "u3"], None)
     assert (await api.get("/organizations/nobody")).status == 404
+
+
+async def test_an_organization_has_one_name_on_every_page(api: Api) -> None:
+    """That which its newest lead tells that tells one, wherever in the list that stands."""
+    names = ["Acme", *[None] * 5, "Acme Corporation", *[None] * reading.NEWEST]
+    for number, name in enumerate(names):
+        given = login(event_id=f"e{number}", crm_user_id=f"u{number}", organization_id="acme", organization_name=name)
+        await api.post("/events/logins", given)
+    told, page = [], (await api.get("/organizations/acme?limit=10")).body
+    while page["next_cursor"] is not None:
+        told.append(page["name"])
+        page = (await api.get(f"/organizations/acme?limit=10&cursor={page['next_cursor']}")).body
+    assert [*told, page["name"]] == ["Acme Corporation"] * 3
+    await api.post("/events/logins", login(event_id="other", crm_user_id="x", organization_id="nameless"))
+    assert (await api.get("/organizations/nameless")).body["name"] is None
 
 
 async def test_a_form_that_names_two_people_merges_nobody_and_says_so(api: Api) -> None:

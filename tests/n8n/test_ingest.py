@@ -2,8 +2,9 @@
 
 import hashlib
 import hmac
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -16,10 +17,13 @@ from config.operation import Traffic
 from config.problems import edge
 from config.settings import Settings
 from n8n.ingest import MOST, IngestRoutes, check_signature, unwrap
+from tests.fakes import Clock
+from tests.n8n.rig import Rig
 from tests.strategies import NOON
 from tracker.errors import Forbidden, Invalid
 from tracker.product import ProductConfig
-from tracker.store.port import Store
+from tracker.store.port import Change, Outcome, Store, Unavailable
+from tracker.store.schema import REVIEW_ALL, Kind
 from tracker.web import mount
 
 SECRET = "the-secret-of-the-crm"
@@ -171,3 +175,72 @@ async def test_a_dead_letter_without_its_story_is_refused(guarded: Guarded, chan
     if letter["record"] == "missing":
         del letter["record"]
     assert await guarded.post("/dead-letters", orjson.dumps(letter), None) == 422
+
+
+class Watched:
+    """A store that counts commits. Attributes: refuses: what every unit is refused with from now on."""
+
+    def __init__(self, store: Store):
+        self._store, self.commits = store, 0
+        self.refuses: Unavailable | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def commit(self, *changes: Change) -> None:
+        (outcome,) = await self.commit_each([changes])
+        if outcome is not None:
+            raise outcome
+
+    async def commit_each(self, units: Sequence[Sequence[Change]]) -> list[Outcome]:
+        self.commits += 1
+        return [self.refuses for _ in units] if self.refuses else await self._store.commit_each(units)
+
+
+async def sent(watched: Any, records: list[Any]) -> list[dict[str, Any]]:
+    rig = Rig(watched, Clock())
+    await rig.furnish()
+    watched.commits = 0
+    call: Any = SimpleNamespace(body=records, raw=orjson.dumps(records))
+    results: list[dict[str, Any]] = (await IngestRoutes(rig.ingestion).logins(call)).body["results"]
+    return results
+
+
+LOGIN = {
+    "crm_user_id": "u1",
+    "organization_id": "o",
+    "product_id": "flow",
+    "occurred_at": "2026-03-01T10:00:00Z",
+}
+
+
+async def test_bad_records_are_queued_in_one_go(store: Store) -> None:
+    """The CRM does not wait for a thousand commits. Each record gets its answer, in the order sent."""
+    good = [{**LOGIN, "event_id": f"good{n}"} for n in range(3)]
+    mixed = [
+        record for n in range(3) for record in ({"n": n}, good[n], 5, {**good[n], "event_id": f"x{n}", "phone": "?"})
+    ]
+    watched = Watched(store)
+    results = await sent(watched, mixed)
+    assert watched.commits == 2, "the logins, and what is queued"
+    assert [r["status"] for r in results] == ["quarantined", "accepted", "quarantined", "accepted"] * 3
+    assert [r["event_id"] for r in results[3::4]] == ["x0", "x1", "x2"]
+    ids = [r.get("review_id") for r in results]
+    assert ids[1::4] == [None] * 3
+    assert len(set(ids[2::4])) == 1, "the same content is one item"
+    found = await store.get(Kind.REVIEW, *(id for id in ids if id))
+    assert [orjson.loads(one.body["input"]) for one in found if one] == [r for r in mixed if r not in good]
+    again = await sent(Watched(store), mixed)
+    assert [r.get("review_id") for r in again] == ids
+
+
+async def test_what_cannot_be_queued_is_told(store: Store) -> None:
+    """The CRM sends it again."""
+    watched: Any = Watched(store)
+    rig = Rig(watched, Clock())
+    await rig.furnish()
+    watched.refuses = Unavailable("the store is away")
+    call: Any = SimpleNamespace(body=[5], raw=b"[5]")
+    with pytest.raises(Unavailable):
+        await IngestRoutes(rig.ingestion).logins(call)
+    assert (await store.find(REVIEW_ALL)).items == []

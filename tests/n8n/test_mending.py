@@ -106,12 +106,42 @@ async def test_a_corrected_field_reaches_its_lead(rig: Rig):
     assert loaded.lead.feature_usage == ("api",)
 
 
-async def test_a_field_that_is_taken_out_is_fine(rig: Rig):
-    """Who cannot correct it may remove it."""
-    bad = {**GOOD, "phone": "call me"}
+@pytest.mark.parametrize(
+    ("bad", "fixed", "did"),
+    [
+        ({"phone": "call me"}, {}, "checked, without phone"),
+        ({"phone": "call me"}, {"phone": None}, "checked, without phone"),
+        ({"fone": "+49 151 12345678"}, {}, "checked, without fone"),
+        (
+            {"phone": "call me", "time_zone": "Mars", "industry": [], "company_size": []},
+            {"phone": "+49 151 12345678", "industry": "Shipping"},
+            "industry, phone brought to the lead, without company_size, time_zone",
+        ),
+        ({"phone": "+49 151 12345678"}, {"phone": "+49 151 12345678"}, "checked: nothing is left out of it now"),
+    ],
+)
+async def test_a_field_that_is_taken_out_stays_told(rig: Rig, bad: Any, fixed: Any, did: str):
+    """Who cannot correct it may remove it; the history does not say that it was brought."""
+    lead_id = (await LoginMender(rig.ingestion).mend(wanted({**GOOD, **bad}))).lead_id
+    mended = await FieldMender(rig.contacts, rig.clock).mend(wanted({**GOOD, **fixed}, {**GOOD, **bad}, lead_id))
+    assert mended.did == did
+
+
+async def test_a_field_under_its_right_name_reaches_its_lead(rig: Rig):
+    """A name that no login knows is corrected by another name, which was not dropped itself."""
+    bad = {**GOOD, "fone": "+49 151 12345678"}
     lead_id = (await LoginMender(rig.ingestion).mend(wanted(bad))).lead_id
-    mended = await FieldMender(rig.contacts, rig.clock).mend(wanted(GOOD, bad, lead_id))
-    assert mended.did == "checked: nothing is left out of it now"
+    mended = await FieldMender(rig.contacts, rig.clock).mend(wanted({**GOOD, "phone": bad["fone"]}, bad, lead_id))
+    assert mended.did == "phone brought to the lead, without fone"
+    assert (await rig.recorder.load(lead_id or "")).person.phone == "+4915112345678"
+
+
+async def test_a_field_that_no_lead_takes_is_refused_by_name(rig: Rig):
+    """Nothing of a correction gets lost without a word."""
+    bad = {**GOOD, "sorce": "hubspot"}
+    lead_id = (await LoginMender(rig.ingestion).mend(wanted(bad))).lead_id
+    with pytest.raises(Refused, match="source"):
+        await FieldMender(rig.contacts, rig.clock).mend(wanted({**GOOD, "source": "hubspot"}, bad, lead_id))
 
 
 async def test_a_consent_is_recorded_elsewhere(rig: Rig):

@@ -14,7 +14,7 @@ from tests.n8n.rig import OTHER, URL, CountingStore, Rig, ScriptedPoster
 from tracker.errors import NotFound, Refused
 from tracker.events import Channel, EventType
 from tracker.retry import ATTEMPTS
-from tracker.store.port import Store, Unavailable
+from tracker.store.port import Insert, Store, Unavailable
 from tracker.store.schema import OUTBOUND_DELIVERED, OUTBOUND_DUE, Kind
 from tracker.times import later
 
@@ -387,3 +387,16 @@ async def test_what_was_delivered_is_forgotten_after_a_week(rig: Rig, clock: Clo
     clock.forward(hours=2)
     assert await rig.deliverer.forget() == 1
     assert (await rig.store.find(OUTBOUND_DELIVERED)).items == []
+
+
+async def test_a_busy_receiver_does_not_outgrow_the_forgetting(rig: Rig, clock: Clock):
+    """All that is old enough goes at once, however much was delivered in an hour: it names people."""
+    await rig.subscribe(RECORDED)
+    await rig.login()
+    await rig.quiet()
+    (one,) = await rig.delivered()
+    many = [[Insert(one.kind, f"{one.id}-{n}", one.body)] for n in range(600)]
+    assert not any(await rig.store.commit_each(many))
+    clock.forward(hours=24 * 7 + 1)
+    assert await rig.deliverer.forget() == 601
+    assert await rig.delivered() == []

@@ -68,3 +68,10 @@ async def test_old_answers_are_forgotten(store: Store) -> None:
     assert await forget_expired(store) == 2
     assert await forget_expired(store) == 0
     assert [bool(d) for d in await store.get(Kind.IDEMPOTENCY, "old", "older", "new")] == [False, False, True]
+
+
+async def test_a_busy_api_does_not_outgrow_the_forgetting(store: Store) -> None:
+    """All that is old enough goes at once, however many keys come in a minute."""
+    body = kept("d", hours_left=-1).body
+    assert not any(await store.commit_each([[Insert(Kind.IDEMPOTENCY, f"old{n}", body)] for n in range(600)]))
+    assert await forget_expired(store) == 600

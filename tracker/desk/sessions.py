@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from tracker.desk.users import User, user_id
+from tracker.forgetting import forget
 from tracker.model import Document
 from tracker.store.port import Conflict, Delete, Insert, Replace, Store
 from tracker.store.port import Document as Stored
@@ -91,26 +92,17 @@ class Sessions:
         if not token:
             return
         (found,) = await self._store.get(Kind.SESSIONS, _hash(token))
-        if found is not None:
-            await forget(self._store, found)
+        while found is not None:
+            try:
+                await self._store.commit(Delete(found.kind, found.id, found.version))
+                return
+            except Conflict:  # another page of the same browser notes its visit
+                (found,) = await self._store.get(found.kind, found.id)
 
 
-async def forget_expired(store: Store, *, at: datetime | None = None, limit: int = 500) -> int:
+async def forget_expired(store: Store, *, at: datetime | None = None) -> int:
     """Remove sessions that are over and return how many."""
-    page = await store.find(SESSIONS_EXPIRY, high=instant(at or now()), limit=limit)
-    for found in page.items:
-        await forget(store, found)
-    return len(page.items)
-
-
-async def forget(store: Store, found: Stored | None) -> None:
-    """Remove a session, whoever else writes it at this moment."""
-    while found is not None:
-        try:
-            await store.commit(Delete(found.kind, found.id, found.version))
-            return
-        except Conflict:
-            (found,) = await store.get(found.kind, found.id)
+    return await forget(store, SESSIONS_EXPIRY, high=instant(at or now()))
 
 
 def csrf_token(token: str) -> str:

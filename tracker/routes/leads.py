@@ -36,7 +36,7 @@ class LeadList(Output):
 
 
 class OrganizationView(Output):
-    """An organization, as its leads tell of it. Attributes: name: as the newest of them says."""
+    """An organization, as its leads tell of it. Attributes: name: as the newest that knows it says."""
 
     organization_id: str
     name: str | None
@@ -228,9 +228,8 @@ class LeadRoutes:
         found, page = await reading.of_organization(self._store, id, after=query.after, limit=query.limit)
         if not found and query.cursor is None:
             raise NotFound(f"there is no organization {id}")
-        names = [person.demographics["company"] for _, _, person in found if "company" in person.demographics]
         items = [view(d.id, d.version, lead, person, now=now) for d, lead, person in found]
-        shown = {"organization_id": id, "name": names[-1] if names else None, "items": items}
+        shown = {"organization_id": id, "name": await reading.organization_name(self._store, id), "items": items}
         return Answer(body={**shown, "next_cursor": page.next.encode() if page.next else None})
 
     async def reclassify(self, call: Call[Reclassify, Any]) -> Answer:
