@@ -5,6 +5,7 @@ from typing import Any
 from channels import machines
 from channels.machines import Hit
 from channels.messages import Message, write
+from channels.refusals import refuse
 from channels.tokens import Purpose, Tokens
 from tracker.errors import NotFound
 from tracker.events import EventType, Happening
@@ -108,7 +109,7 @@ class TrackingRoutes:
             at,
             {"message_id": message_id},
         )
-        await self._recorder.event(loaded.id, happening)
+        await refuse(self._recorder, loaded.id, happening)
         return self._page(loaded, done=True)
 
     async def _of_token(self, call: Call[None, Any]) -> Loaded:

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from twilio.request_validator import RequestValidator
 
 from channels.states import State
+from channels.tokens import Tokens
+from channels.tracking import Addresses
 from channels.twilio_routes import Signatures
 from config.app import Server, build
 from config.settings import Settings
@@ -345,6 +347,27 @@ async def test_stop_ends_it_for_every_category(api: Api, twilio: FakeTwilio, clo
 
 async def _person_id(api: Api) -> str:
     return (await api.server.recorder.load(await lead_of(api))).person_id
+
+
+async def test_an_unsubscribe_link_ends_each_consent(api: Api, clock: Clock):
+    """The link stays in the chat: after a START it ends the messages again; a mere repeat is one refusal."""
+    await write(api, "Hi", "SM" + "1" * 32)
+    await answer(api)
+    words = {"template_id": "visit", "channel": "whatsapp", "text": "To stop: {{ unsubscribe_url }}"}
+    await api.post("/templates", words)
+    body = {"lead_id": await lead_of(api), "channel": "whatsapp", "template_id": "visit"}
+    message_id = (await api.post("/messages/send", body)).body["message_id"]
+    link = urlsplit(Addresses("", Tokens(["s" * 20])).unsubscribe(message_id)).path
+    for round in (1, 2, 3):
+        clock.forward(seconds=1)
+        await write(api, "START", f"SM{round}" + "5" * 31)
+        await answer(api)
+        assert (await person_of(api)).whatsapp_consent.status == "granted"
+        for _ in range(2):
+            clock.forward(seconds=1)
+            assert (await api.post(link, key=None)).status == HTTPStatus.OK
+            assert (await person_of(api)).whatsapp_consent.status == "denied"
+        assert (await events_of(api)).count("unsubscribe") == round
 
 
 async def test_a_stranger_may_stop(api: Api, twilio: FakeTwilio):
