@@ -25,6 +25,7 @@ HELP = (
     "Write STOP to get no more messages."
 )
 NO_WORDS = "Thank you for the {kind}! I can only read text here: would you tell me in words?"
+NO_PRODUCT = "there is no product to talk about: set LEADLINE_DEFAULT_PRODUCT"
 KINDS = {"image": "picture", "audio": "voice note", "video": "video", "document": "document", "location": "location"}
 
 
@@ -41,12 +42,17 @@ class WhatsAppAnswers:
     async def answer(self, heard: Heard) -> str:
         """Answer a message, once, and return what became of it: talked, stopped, started, helped or thanked.
 
-        Raises: Unanswerable: there is no product to talk about. Unavailable: the store is away.
+        Raises: Unanswerable: there is no product to talk about; a STOP counts all the same. Unavailable: the store is
+            away.
         """
-        person = await self._person(heard.keys)
-        product_id = await product_of(person, self._recorder.catalog, self._default)
+        person, product_id = await self._about(heard)
+        if product_id is None and heard.word is Word.STOP:
+            await self._recorder.opt_outs.remember(heard.keys, Channel.WHATSAPP, at=instant(self._recorder.clock()))
+            person, product_id = await self._about(heard)  # whoever became known meanwhile did not inherit it
+            if product_id is None:
+                raise Unanswerable(f"the STOP is kept, but cannot be confirmed: {NO_PRODUCT}")
         if product_id is None:
-            raise Unanswerable("there is no product to talk about: set LEADLINE_DEFAULT_PRODUCT")
+            raise Unanswerable(NO_PRODUCT)
         denied = person is not None and person.whatsapp_consent.status == "denied"
         match heard.word:
             case Word.STOP:
@@ -60,6 +66,11 @@ class WhatsAppAnswers:
         letter = Letter(heard.contact, heard.text, product_id, heard.sid, heard.keys, heard.pressed, _told(heard))
         await self._assistant.answer(letter)
         return "talked"
+
+    async def _about(self, heard: Heard) -> tuple[Person | None, str | None]:
+        """Return who wrote, where they are known, and which product it is about, where that is clear."""
+        person = await self._person(heard.keys)
+        return person, await product_of(person, self._recorder.catalog, self._default)
 
     async def _person(self, keys: Sequence[Key]) -> Person | None:
         owners, documents, _ = await people.owners(self._store, keys)

@@ -30,7 +30,7 @@ class _Who(NamedTuple):
 
 
 class _Read(NamedTuple):
-    """Documents by id, and what addresses refused before they were erased."""
+    """Documents by id, and what addresses refused earlier."""
 
     events: dict[str, Document]
     persons: dict[str, Document]

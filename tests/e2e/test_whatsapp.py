@@ -21,7 +21,7 @@ from channels.twilio_routes import Signatures
 from config.app import Server, build
 from config.settings import Settings
 from tests.channels.twilio import CUT, SENDER, SID, TOKEN, FakeTwilio, Says, encoded, inbound, serve_twilio, signed
-from tests.e2e.client import ADMIN, Api, Reply
+from tests.e2e.client import ADMIN, Api, Reply, login
 from tests.fakes import Clock
 from tests.talking import Parrot
 from tracker.errors import Forbidden, Malformed
@@ -377,6 +377,25 @@ async def test_a_stranger_may_stop(api: Api, twilio: FakeTwilio):
         await answer(api)
     assert (await person_of(api)).whatsapp_consent.status == "denied"
     assert len(twilio.taken) == 1
+
+
+async def test_a_stop_counts_though_it_is_about_no_product(bare: Api, twilio: FakeTwilio):
+    """It waits in review, since nobody could confirm it; whoever is known by the number later gets nothing there."""
+    for product_id in ("flowdesk", "gridwise"):
+        await bare.product(product_id)
+    for sid in ("SM" + "1" * 32, "SM" + "2" * 32):
+        await write(bare, "STOP", sid)
+        await answer(bare)
+    errors = [item["error"] for item in await bare.everything("/review?kind=inbound")]
+    assert len(errors) == 2
+    assert "the STOP is kept" in errors[0]
+    reply = await bare.post("/events/logins", login(phone=PHONE, whatsapp_opt_in=True))
+    assert reply.body["accepted"] == 1
+    consent = (await person_of(bare)).whatsapp_consent
+    assert (consent.status, consent.basis) == ("denied", "opted out earlier")
+    body = {"lead_id": await lead_of(bare), "channel": "whatsapp", "text": "More!"}
+    assert (await bare.post("/messages/send", body)).body["status"] == "skipped"
+    assert twilio.taken == []
 
 
 async def test_yes_is_an_answer_unless_it_brings_messages_back(api: Api):
