@@ -7,10 +7,11 @@ from channels.heard import Heard, Word
 from channels.inbox import Unanswerable
 from channels.messages import Category, planned
 from channels.ports import Correspondent, Letter
-from tracker import people
+from tracker import consent, people
 from tracker.catalog import Catalog
 from tracker.events import Channel, EventType, Happening
 from tracker.identity import Key, match
+from tracker.logins import person_changes
 from tracker.person import Consent, Person
 from tracker.prospects import Acted, Met, engage
 from tracker.recorder import Recorder
@@ -96,15 +97,29 @@ class WhatsAppAnswers:
         return outcome
 
     async def _stop(self, met: Met, heard: Heard, at: Instant) -> Acted:
-        """The consent ends, whatever the category; a first STOP gets one confirmation."""
+        """The consent ends, whatever the category; a first STOP gets one confirmation.
+
+        Several people may be known by what the sender is known by: whoever it is now, none of them is written to.
+        """
         stop = _happening(heard, EventType.UNSUBSCRIBE, at, {"word": heard.text[:50]})
         person = met.person.updated({"whatsapp_seen_at": at}, at=at)
         denied = met.person.whatsapp_consent.status == "denied"
-        return Acted(None, [stop], person, [] if denied else [_reply(met, heard, STOPPED, at)])
+        others = await self._others(met, heard, at)
+        return Acted(None, [stop], person, [*others, *([] if denied else [_reply(met, heard, STOPPED, at)])])
+
+    async def _others(self, met: Met, heard: Heard, at: Instant) -> list[Change]:
+        """The changes that end the consent of everybody else who is known by a key of the sender."""
+        known = await people.owners(self._store, heard.keys)
+        changes: list[Change] = []
+        for id in known.documents.keys() - {met.person_id}:
+            before = Person.read(known.documents[id].body)
+            after = consent.denied(before, "leadline", at, received_at=at)
+            changes += person_changes(id, known.documents[id].version, after, before)
+        return changes
 
     async def _start(self, met: Met, heard: Heard, at: Instant) -> Acted:
-        consent = Consent(status="granted", basis="opt_in", source="whatsapp", at=at)
-        person = met.person.updated({"whatsapp_consent": consent}, at=at)
+        granted = Consent(status="granted", basis="opt_in", source="whatsapp", at=at)
+        person = met.person.updated({"whatsapp_consent": granted}, at=at)
         wrote = _happening(heard, EventType.WHATSAPP_REPLY, at, {"word": heard.text[:50]})
         return Acted(None, [wrote], person, [_reply(met, heard, STARTED, at)])
 
