@@ -25,6 +25,7 @@ from tests.e2e.client import ADMIN, Api, Reply, login
 from tests.fakes import Clock
 from tests.talking import Parrot
 from tracker.errors import Forbidden, Malformed
+from tracker.events import Channel
 from tracker.person import Person
 from tracker.store.port import Insert, Store
 from tracker.store.schema import (
@@ -357,7 +358,7 @@ async def test_an_unsubscribe_link_ends_each_consent(api: Api, clock: Clock):
     await api.post("/templates", words)
     body = {"lead_id": await lead_of(api), "channel": "whatsapp", "template_id": "visit"}
     message_id = (await api.post("/messages/send", body)).body["message_id"]
-    link = urlsplit(Addresses("", Tokens(["s" * 20])).unsubscribe(message_id)).path
+    link = urlsplit(Addresses("", Tokens(["s" * 20])).unsubscribe(message_id, body["lead_id"], Channel.WHATSAPP)).path
     for round in (1, 2, 3):
         clock.forward(seconds=1)
         await write(api, "START", f"SM{round}" + "5" * 31)
