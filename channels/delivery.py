@@ -148,7 +148,8 @@ class Delivery:
             return Tracked(rendered, ())
         unsubscribe = self._unsubscribe(id, message)
         pixel = self._addresses.pixel(id)
-        return track(rendered, link=partial(self._addresses.link, id), pixel=pixel, keep=frozenset({unsubscribe}))
+        link, keep = partial(self._addresses.link, id), frozenset({unsubscribe})
+        return track(rendered, link=link, pixel=pixel, keep=keep, known=message.links)
 
     async def _words(self, id: str, message: Message, loaded: Loaded) -> Rendered:
         """Raises: Unrenderable."""

@@ -100,8 +100,10 @@ class TrackingRoutes:
             return self._pages.show("gone.html")
 
     async def _clicked(self, message_id: str, number: int, agent: str) -> Answer:
-        """Raises: NotFound: the message, or its lead, is no longer kept."""
+        """Raises: NotFound: the message, or its lead, is no longer kept, or has no such link."""
         _, message = await self._message(message_id)
+        if not 0 <= number < len(message.links):
+            raise NotFound("the message has no such link")
         at = instant(self._recorder.clock())
         judged = machines.of_click(agent, number, message.hits, sent_at=_sent_at(message), at=at)
         for link in judged.also:

@@ -4,12 +4,16 @@ from types import SimpleNamespace
 
 import pytest
 
+from channels.mending import MessageMender
+from channels.sending import Uncertain
+from channels.templates import NewTemplate
 from channels.tokens import Purpose, Tokens
 from channels.tracking import PIXEL, TrackingRoutes
-from tests.channels.rig import Rig
+from tests.channels.rig import ADDRESSES, Rig
 from tests.fakes import Clock, ScriptedSender
 from tracker.errors import NotFound
-from tracker.events import EventType
+from tracker.events import Channel, EventType
+from tracker.ports import ToMend
 from tracker.store.port import Delete, Store
 from tracker.store.schema import Kind
 from tracker.web import Answer
@@ -62,6 +66,43 @@ async def test_a_link_from_before_works_while_its_message_is_kept(rig: Rig, stor
     await removed(store, id)
     with pytest.raises(NotFound):
         await follow(rig, "unsubscribe", token)
+
+
+def with_links(*urls: str) -> NewTemplate:
+    html = "".join(f'<a href="{url}">here</a>' for url in urls)
+    words = {"template_id": "welcome", "channel": "email", "subject": "Hi", "html": html, "text": "Hi"}
+    return NewTemplate.model_validate(words)
+
+
+async def where(rig: Rig, id: str, number: int) -> str | None:
+    answer = await follow(rig, "click", TOKENS.make(Purpose.CLICK, id, number))
+    return answer.headers.get("Location")
+
+
+async def test_links_lead_on_to_where_they_did(store: Store, clock: Clock):
+    """A mail that may be out is sent again with other links: those of the first one keep their meaning."""
+    pricing, demo, webinar = (f"https://x.example/{name}" for name in ("pricing", "demo", "webinar"))
+    rig = Rig(store, clock, {Channel.EMAIL: (sender := ScriptedSender(Uncertain("time-out")))})
+    await rig.furnish()
+    await rig.templates.add(with_links(pricing, demo))
+    _, id = await mail(rig, clock)
+    await rig.templates.add(with_links(webinar, demo))
+    rig.templates.__init__(store)  # type: ignore[misc]  # what it remembers is a second old
+    wanted = ToMend("i", "ana", {}, {}, message_id=id)
+    await store.commit(*(await MessageMender(store, clock).mend(wanted)).changes)
+    await rig.quiet()
+    assert len(sender.given) == 2
+    assert [await where(rig, id, number) for number in range(3)] == [pricing, demo, webinar]
+    second = sender.given[1].content.html or ""
+    assert [ADDRESSES.link(id, number) in second for number in range(3)] == [False, True, True]
+
+
+async def test_a_link_that_a_message_does_not_have_leads_nowhere(rig: Rig, clock: Clock):
+    """Such as one of a message whose links were numbered anew; nothing is counted."""
+    lead_id, id = await mail(rig, clock)
+    for number in (-1, 0, 7):
+        assert await where(rig, id, number) is None
+    assert await rig.events(lead_id, EventType.EMAIL_CLICK) == []
 
 
 async def test_what_else_stands_in_a_mail_ends_kindly(rig: Rig, store: Store, clock: Clock):
