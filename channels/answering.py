@@ -7,10 +7,11 @@ from channels.heard import Heard, Word
 from channels.inbox import Unanswerable
 from channels.messages import Category, planned
 from channels.ports import Correspondent, Letter
-from tracker import people
+from tracker import consent, people
 from tracker.catalog import Catalog
 from tracker.events import Channel, EventType, Happening
 from tracker.identity import Key, match
+from tracker.logins import person_changes
 from tracker.person import Consent, Person
 from tracker.prospects import Acted, Met, engage
 from tracker.recorder import Recorder
@@ -25,6 +26,7 @@ HELP = (
     "Write STOP to get no more messages."
 )
 NO_WORDS = "Thank you for the {kind}! I can only read text here: would you tell me in words?"
+NO_PRODUCT = "there is no product to talk about: set LEADLINE_DEFAULT_PRODUCT"
 KINDS = {"image": "picture", "audio": "voice note", "video": "video", "document": "document", "location": "location"}
 
 
@@ -41,12 +43,17 @@ class WhatsAppAnswers:
     async def answer(self, heard: Heard) -> str:
         """Answer a message, once, and return what became of it: talked, stopped, started, helped or thanked.
 
-        Raises: Unanswerable: there is no product to talk about. Unavailable: the store is away.
+        Raises: Unanswerable: there is no product to talk about; a STOP counts all the same. Unavailable: the store is
+            away.
         """
-        person = await self._person(heard.keys)
-        product_id = await product_of(person, self._recorder.catalog, self._default)
+        person, product_id = await self._about(heard)
+        if product_id is None and heard.word is Word.STOP:
+            await self._recorder.opt_outs.remember(heard.keys, Channel.WHATSAPP, at=instant(self._recorder.clock()))
+            person, product_id = await self._about(heard)  # whoever became known meanwhile did not inherit it
+            if product_id is None:
+                raise Unanswerable(f"the STOP is kept, but cannot be confirmed: {NO_PRODUCT}")
         if product_id is None:
-            raise Unanswerable("there is no product to talk about: set LEADLINE_DEFAULT_PRODUCT")
+            raise Unanswerable(NO_PRODUCT)
         denied = person is not None and person.whatsapp_consent.status == "denied"
         match heard.word:
             case Word.STOP:
@@ -60,6 +67,11 @@ class WhatsAppAnswers:
         letter = Letter(heard.contact, heard.text, product_id, heard.sid, heard.keys, heard.pressed, _told(heard))
         await self._assistant.answer(letter)
         return "talked"
+
+    async def _about(self, heard: Heard) -> tuple[Person | None, str | None]:
+        """Return who wrote, where they are known, and which product it is about, where that is clear."""
+        person = await self._person(heard.keys)
+        return person, await product_of(person, self._recorder.catalog, self._default)
 
     async def _person(self, keys: Sequence[Key]) -> Person | None:
         owners, documents, _ = await people.owners(self._store, keys)
@@ -85,15 +97,29 @@ class WhatsAppAnswers:
         return outcome
 
     async def _stop(self, met: Met, heard: Heard, at: Instant) -> Acted:
-        """The consent ends, whatever the category; a first STOP gets one confirmation."""
+        """The consent ends, whatever the category; a first STOP gets one confirmation.
+
+        Several people may be known by what the sender is known by: whoever it is now, none of them is written to.
+        """
         stop = _happening(heard, EventType.UNSUBSCRIBE, at, {"word": heard.text[:50]})
         person = met.person.updated({"whatsapp_seen_at": at}, at=at)
         denied = met.person.whatsapp_consent.status == "denied"
-        return Acted(None, [stop], person, [] if denied else [_reply(met, heard, STOPPED, at)])
+        others = await self._others(met, heard, at)
+        return Acted(None, [stop], person, [*others, *([] if denied else [_reply(met, heard, STOPPED, at)])])
+
+    async def _others(self, met: Met, heard: Heard, at: Instant) -> list[Change]:
+        """The changes that end the consent of everybody else who is known by a key of the sender."""
+        known = await people.owners(self._store, heard.keys)
+        changes: list[Change] = []
+        for id in known.documents.keys() - {met.person_id}:
+            before = Person.read(known.documents[id].body)
+            after = consent.denied(before, "leadline", at, received_at=at)
+            changes += person_changes(id, known.documents[id].version, after, before)
+        return changes
 
     async def _start(self, met: Met, heard: Heard, at: Instant) -> Acted:
-        consent = Consent(status="granted", basis="opt_in", source="whatsapp", at=at)
-        person = met.person.updated({"whatsapp_consent": consent}, at=at)
+        granted = Consent(status="granted", basis="opt_in", source="whatsapp", at=at)
+        person = met.person.updated({"whatsapp_consent": granted}, at=at)
         wrote = _happening(heard, EventType.WHATSAPP_REPLY, at, {"word": heard.text[:50]})
         return Acted(None, [wrote], person, [_reply(met, heard, STARTED, at)])
 

@@ -1,6 +1,7 @@
 """What Twilio tells of a message that went out. It comes in any order, several times, and before the call returns."""
 
 import structlog
+from msgspec.structs import replace
 
 from channels.messages import Attempt, Callback, Message, write
 from channels.sending import Refused, Sent
@@ -101,29 +102,32 @@ class Callbacks:
     async def _ended(self, id: str, message: Message, callback: Callback) -> None:
         code = int(callback.error_code) if callback.error_code and callback.error_code.isdecimal() else None
         why = refused(code, f"Twilio says {callback.status}")
-        ends = may_follow(message.status, State.FAILED) and message.provider_id in {None, callback.provider_id}
-        if not ends:
-            await self._recorder.settle(message.lead_id, self._noted(id, callback, to=None))
-            return
         effect = self._failed(id, callback, why)
-        if why.opted_out:
-            happening = opted_out(id, message, callback.at, why.error)
+        # An id of its own for each sending: the link in the message, or another sending, may have said so before.
+        event_id = f"{id}:unsubscribe:{callback.provider_id}"
+        happening = replace(opted_out(id, message, callback.at, why.error), event_id=event_id)
+        (seen,) = await self._recorder.store.get(Kind.LEAD_EVENTS, happening.key)
+        if why.opted_out and seen is None:
             await self._recorder.event(message.lead_id, happening, effect=effect)
         else:
             await self._recorder.settle(message.lead_id, effect)
 
     def _failed(self, id: str, callback: Callback, why: Refused) -> EffectOf:
-        """Return what ends a message that does not arrive, and puts it before a person."""
+        """Return what ends a message that does not arrive, and puts it before a person.
+
+        Where the message has moved on, such as one that was sent again, what it says of the address holds all the same.
+        """
 
         async def effect(loaded: Loaded) -> Effect:
             found, message = await self._current(id, callback)
-            noted = message.but(
-                callbacks=(*message.callbacks, callback), provider_id=message.provider_id or callback.provider_id
-            )
-            if not may_follow(message.status, State.FAILED):
-                return Effect([write(found, noted)])
+            noted = message.but(callbacks=(*message.callbacks, callback), updated_at=callback.at)
+            stop = bounce(loaded, message.channel, why.error, callback.at) if why.bounced else []
+            if not _ends(message, callback):
+                return Effect([write(found, noted), *stop])
             attempts = (*message.attempts, Attempt(at=callback.at, outcome="failed", error=why.error))
-            failed = noted.moved(State.FAILED, at=callback.at, attempts=attempts, lease_until=None)
+            failed = noted.moved(
+                State.FAILED, at=callback.at, attempts=attempts, lease_until=None, provider_id=callback.provider_id
+            )
             item = review.item(
                 ReviewKind.MESSAGE,
                 reason=f"the {message.channel} message did not arrive",
@@ -135,7 +139,6 @@ class Callbacks:
                 product_id=message.product_id,
                 attempts=message.tries,
             )
-            stop = bounce(loaded, message.channel, why.error, callback.at) if why.bounced else []
             settled = [Settled(id, "failed")] if message.status in OPEN else []
             failure = Failure(id, message.channel, message.template_id, why.error, len(attempts))
             why_closed = "the provider has said that it did not arrive"
@@ -154,6 +157,11 @@ class Callbacks:
     async def _found(self, id: str) -> Document | None:
         (found,) = await self._recorder.store.get(Kind.MESSAGES, id)
         return found
+
+
+def _ends(message: Message, callback: Callback) -> bool:
+    """Whether a callback that says that a sending did not arrive is about the last one, and ends the message."""
+    return may_follow(message.status, State.FAILED) and message.provider_id in {None, callback.provider_id}
 
 
 def _known(message: Message, provider_id: str, status: str) -> bool:

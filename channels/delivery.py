@@ -146,9 +146,10 @@ class Delivery:
         rendered = await self._words(id, message, loaded)
         if message.channel is not Channel.EMAIL:
             return Tracked(rendered, ())
-        unsubscribe = self._addresses.unsubscribe(id)
+        unsubscribe = self._unsubscribe(id, message)
         pixel = self._addresses.pixel(id)
-        return track(rendered, link=partial(self._addresses.link, id), pixel=pixel, keep=frozenset({unsubscribe}))
+        link, keep = partial(self._addresses.link, id), frozenset({unsubscribe})
+        return track(rendered, link=link, pixel=pixel, keep=keep, known=message.links)
 
     async def _words(self, id: str, message: Message, loaded: Loaded) -> Rendered:
         """Raises: Unrenderable."""
@@ -159,8 +160,11 @@ class Delivery:
         content = await self._content(message)
         if content is None:
             raise Unrenderable(Fault("template_id", f"there is no {message.channel} template {message.template_id!r}"))
-        variables, url = orjson.loads(message.variables), self._addresses.unsubscribe(id)
+        variables, url = orjson.loads(message.variables), self._unsubscribe(id, message)
         return render(content, context_of(loaded, variables, url, now=self._recorder.clock()))
+
+    def _unsubscribe(self, id: str, message: Message) -> str:
+        return self._addresses.unsubscribe(id, message.lead_id, message.channel)
 
     async def try_rendering(self, id: str, message: Message) -> None:
         """Look whether a message can be written as things are. Raises: Unrenderable."""
@@ -197,7 +201,7 @@ class Delivery:
             content=tracked.content,
             sender=sender.from_ if sender else None,
             reply_to=sender.reply_to if sender else None,
-            unsubscribe_url=self._addresses.unsubscribe(found.id) if message.channel is Channel.EMAIL else "",
+            unsubscribe_url=self._unsubscribe(found.id, message) if message.channel is Channel.EMAIL else "",
             lead_id=loaded.id,
             product_id=loaded.lead.product_id,
             author=message.author,

@@ -1,7 +1,7 @@
 """Tracked links: addresses in a mail are replaced by signed ones, and a pixel is added. Pure."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from html import escape, unescape
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -30,12 +30,20 @@ def check_schemes(html: str) -> None:
             raise Unrenderable(Fault("html", f"the link {url[:60]!r} is not http, https, mailto or tel"))
 
 
-def track(content: Rendered, *, link: Callable[[int], str], pixel: str, keep: frozenset[str] = frozenset()) -> Tracked:
+def track(
+    content: Rendered,
+    *,
+    link: Callable[[int], str],
+    pixel: str,
+    keep: frozenset[str] = frozenset(),
+    known: Sequence[str] = (),
+) -> Tracked:
     """Return the message with tracked links and a pixel.
 
     Args: link: number → the address to use instead. pixel: address of the picture. keep: addresses left as they are.
+        known: addresses that have a number already, in a mail that may be out: they keep it.
     """
-    numbers: dict[str, int] = {}
+    numbers = {url: number for number, url in enumerate(known)}
 
     def replaced(url: str) -> str:
         if url in keep or _scheme(url) not in {"http", "https"}:

@@ -1,19 +1,24 @@
 """E-mail engagement: the pixel, the links, the unsubscribe page. A signed token says what each address is about."""
 
-from typing import Any
+from typing import Any, NamedTuple
+
+import structlog
 
 from channels import machines
 from channels.machines import Hit
 from channels.messages import Message, write
+from channels.refusals import refuse
 from channels.tokens import Purpose, Tokens
-from tracker.errors import NotFound
-from tracker.events import EventType, Happening
+from tracker.errors import LeadlineError, NotFound
+from tracker.events import Channel, EventType, Happening
 from tracker.pages import Pages
 from tracker.recorder import Effect, Loaded, Recorder
-from tracker.store.port import Document
+from tracker.store.port import Document, StoreError
 from tracker.store.schema import Kind
 from tracker.times import Instant, instant
 from tracker.web import Answer, Call, Media, Route
+
+log = structlog.get_logger()
 
 PIXEL = bytes.fromhex("47494638396101000100800000ffffff00000021f90401000000002c00000000010001000002024401003b")
 """A transparent GIF of one pixel."""
@@ -34,8 +39,17 @@ class Addresses:
     def link(self, message_id: str, number: int) -> str:
         return f"{self.base}/t/c/{self._tokens.make(Purpose.CLICK, message_id, number)}"
 
-    def unsubscribe(self, message_id: str) -> str:
-        return f"{self.base}/u/{self._tokens.make(Purpose.UNSUBSCRIBE, message_id)}"
+    def unsubscribe(self, message_id: str, lead_id: str, channel: Channel) -> str:
+        """Says itself whose it is: it has to work when retention has long removed the message."""
+        return f"{self.base}/u/{self._tokens.make(Purpose.UNSUBSCRIBE, message_id, lead_id, channel)}"
+
+
+class _Refusable(NamedTuple):
+    """What an unsubscribe address is about."""
+
+    message_id: str
+    loaded: Loaded
+    channel: Channel
 
 
 class TrackingRoutes:
@@ -48,7 +62,7 @@ class TrackingRoutes:
         return [
             Route("GET", "/t/o/{token}.gif", None, self.open, "The pixel of a mail", {200: Media("image/gif")}),
             Route("HEAD", "/t/o/{token}.gif", None, self.glance, "Counts as nothing", {200: Media("image/gif")}),
-            Route("GET", "/t/c/{token}", None, self.click, "Follow a link of a mail", {302: None}),
+            Route("GET", "/t/c/{token}", None, self.click, "Follow a link of a mail", {200: page, 302: None}),
             Route("GET", "/u/{token}", None, self.ask, "The unsubscribe page; changes nothing", {200: page}),
             Route("POST", "/u/{token}", None, self.unsubscribe, "Unsubscribe, one click (RFC 8058)", {200: page}),
         ]  # fmt: skip
@@ -60,7 +74,10 @@ class TrackingRoutes:
         """Always the picture: a reader sees no difference, and a made-up token is counted nowhere."""
         parts = self._tokens.read(Purpose.OPEN, call.path["token"])
         if parts is not None:
-            await self._opened(str(parts[0]), _agent(call))
+            try:
+                await self._opened(str(parts[0]), _agent(call))
+            except (LeadlineError, StoreError) as error:  # the message is no longer kept, or the store is away
+                log.info("an open is not counted", message_id=str(parts[0]), error=str(error))
         return await self.glance(call)
 
     async def _opened(self, message_id: str, agent: str) -> None:
@@ -72,12 +89,22 @@ class TrackingRoutes:
         )
 
     async def click(self, call: Call[None, Any]) -> Answer:
+        """Lead on to where a link leads. Where that is no longer kept, a page says so."""
         parts = self._tokens.read(Purpose.CLICK, call.path["token"])
         if parts is None:
             raise NotFound("this link is not one of ours")
         message_id, number = str(parts[0]), int(parts[1])
+        try:
+            return await self._clicked(message_id, number, _agent(call))
+        except NotFound:
+            return self._pages.show("gone.html")
+
+    async def _clicked(self, message_id: str, number: int, agent: str) -> Answer:
+        """Raises: NotFound: the message, or its lead, is no longer kept, or has no such link."""
         _, message = await self._message(message_id)
-        agent, at = _agent(call), instant(self._recorder.clock())
+        if not 0 <= number < len(message.links):
+            raise NotFound("the message has no such link")
+        at = instant(self._recorder.clock())
         judged = machines.of_click(agent, number, message.hits, sent_at=_sent_at(message), at=at)
         for link in judged.also:
             await self._recorder.reclassify(_hit_key(message_id, EventType.EMAIL_CLICK, link), machine=True)
@@ -92,31 +119,27 @@ class TrackingRoutes:
         return Answer(302, headers={"Location": message.links[number], **NOT_KEPT})
 
     async def ask(self, call: Call[None, Any]) -> Answer:
-        return self._page(await self._of_token(call), done=False)
+        return self._page((await self._of_token(call)).loaded, done=False)
 
     async def unsubscribe(self, call: Call[None, Any]) -> Answer:
-        loaded = await self._of_token(call)
-        parts = self._tokens.read(Purpose.UNSUBSCRIBE, call.path["token"]) or []
-        message_id = str(parts[0])
-        _, message = await self._message(message_id)
-        at = instant(self._recorder.clock())
-        happening = Happening(
-            "leadline",
-            f"{message_id}:unsubscribe",
-            EventType.UNSUBSCRIBE,
-            message.channel,
-            at,
-            {"message_id": message_id},
-        )
-        await self._recorder.event(loaded.id, happening)
+        message_id, loaded, channel = await self._of_token(call)
+        at, about = instant(self._recorder.clock()), {"message_id": message_id}
+        happening = Happening("leadline", f"{message_id}:unsubscribe", EventType.UNSUBSCRIBE, channel, at, about)
+        await refuse(self._recorder, loaded.id, happening)
         return self._page(loaded, done=True)
 
-    async def _of_token(self, call: Call[None, Any]) -> Loaded:
+    async def _of_token(self, call: Call[None, Any]) -> _Refusable:
+        """Raises: NotFound: the address is none of ours, or the person was erased."""
         parts = self._tokens.read(Purpose.UNSUBSCRIBE, call.path["token"])
         if parts is None:
             raise NotFound("this address is not one of ours")
-        _, message = await self._message(str(parts[0]))
-        return await self._recorder.load(message.lead_id)
+        message_id, *about = map(str, parts)
+        if about:
+            lead_id, channel = about
+        else:  # in a message from before these stood in its address
+            _, message = await self._message(message_id)
+            lead_id, channel = message.lead_id, message.channel
+        return _Refusable(message_id, await self._recorder.load(lead_id), Channel(channel))
 
     def _page(self, loaded: Loaded, *, done: bool) -> Answer:
         address, product = loaded.person.email or "This address", loaded.config.config.name

@@ -38,12 +38,12 @@ def claimed(
 ) -> Claims:
     """Decide on the keys of a login that are not the person's.
 
-    Args: keys: documents of those that are known. persons: their owners. strangers: whom the login's CRM knows under
-        another id: they share an address, or have left it to somebody else.
+    Args: keys: documents of those that are known, and of what WhatsApp knows their numbers by. persons: the owners.
+        strangers: whom the login's CRM knows under another id: they share an address, or have left it to somebody else.
     """
     claims = Claims([], [], [], [])
     notes: dict[tuple[str, str], Insert] = {}
-    left: dict[str, Document] = {}
+    left: dict[str, tuple[Document, Person]] = {}
     for key, owner in owners.items():
         other = persons[owner]
         if owner == person_id:
@@ -53,15 +53,37 @@ def claimed(
                 notes.setdefault((owner, ""), alike(person_id, owner, key, at=at))
             else:
                 claims.kin.append(owner)
-        elif has_left(Person.read(other.body), key):
-            claims.taken.append((key, Person.read(other.body)))
-            claims.changes.append(Replace(Kind.PERSON_KEYS, key.id, keys[key].version, {"person_id": person_id}))
-            left[owner] = other
+        elif has_left(was := Person.read(other.body), key):
+            claims.taken.append((key, was))
+            for moved in (key, *whatsapp_keys([key])):
+                if (found := keys.get(moved)) and found.body["person_id"] == keys[key].body["person_id"]:
+                    claims.changes.append(Replace(Kind.PERSON_KEYS, moved.id, found.version, {"person_id": person_id}))
+            left[owner] = other, _without(left[owner][1] if owner in left else was, key, at=at)
         else:
             notes[owner, key.id] = shared(person_id, owner, key, at=at)
     claims.notes.extend(notes.values())
-    claims.changes.extend(Expect(Kind.PERSONS, id, document.version) for id, document in left.items())
+    claims.changes.extend(_guard(document, person) for document, person in left.values())
     return claims
+
+
+def whatsapp_keys(keys: Iterable[Key]) -> list[Key]:
+    """Return what WhatsApp knows the numbers among `keys` by: who has the number is who writes from it."""
+    return [Key("whatsapp", key.value.removeprefix("+")) for key in keys if key.kind == "phone"]
+
+
+def _without(owner: Person, key: Key, *, at: Instant) -> Person:
+    """Return who left an address. Who has left a number is not written to there on WhatsApp either."""
+    if owner.whatsapp_id not in {its.value for its in whatsapp_keys([key])}:
+        return owner
+    return owner.updated({"whatsapp_id": None}, at=at)
+
+
+def _guard(found: Document, left: Person) -> Change:
+    """Demand that who left an address has not come back; written where it has changed."""
+    body = left.body()
+    if body == found.body:
+        return Expect(Kind.PERSONS, found.id, found.version)
+    return Replace(Kind.PERSONS, found.id, found.version, body)
 
 
 def has_left(owner: Person, key: Key) -> bool:

@@ -6,6 +6,7 @@ import orjson
 
 from tracker.events import Channel, Event, EventType
 from tracker.person import Consent, Person, Suppression, SuppressionScope
+from tracker.times import Instant
 
 SCOPES: dict[EventType, SuppressionScope] = {
     EventType.UNSUBSCRIBE: "nurture",
@@ -27,7 +28,7 @@ def after(person: Person, event: Event) -> Person:
         case EventType.WHATSAPP_SENT:
             return _written_to(person, event)
         case EventType.UNSUBSCRIBE if event.channel is Channel.WHATSAPP:
-            return _denied(person, event)
+            return denied(person, event.source, event.timestamp, received_at=event.received_at)
     scope = SCOPES.get(event.event_type)
     if scope is None:
         return person
@@ -53,8 +54,9 @@ def _written_to(person: Person, event: Event) -> Person:
     return person.updated({"whatsapp_lead": event.lead_id}, at=event.received_at)
 
 
-def _denied(person: Person, event: Event) -> Person:
+def denied(person: Person, source: str, at: Instant, *, received_at: Instant) -> Person:
+    """Return the person who wants nothing on WhatsApp any more."""
     if person.whatsapp_consent.status == "denied":
         return person.refuse_again("whatsapp_consent")
-    consent = Consent(status="denied", basis=UNSUBSCRIBED, source=event.source, at=event.timestamp)
-    return person.updated({"whatsapp_consent": consent}, at=event.received_at)
+    consent = Consent(status="denied", basis=UNSUBSCRIBED, source=source, at=at)
+    return person.updated({"whatsapp_consent": consent}, at=received_at)

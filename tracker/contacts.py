@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from tracker import people
 from tracker.catalog import Catalog, check_version
-from tracker.claims import Claims, alike, claimed, inheriting, strangers, untold
+from tracker.claims import Claims, alike, claimed, inheriting, strangers, untold, whatsapp_keys
 from tracker.corrections import corrected
 from tracker.counting import arrived
 from tracker.errors import Fault, Invalid, Refused
@@ -140,11 +140,13 @@ class Contacts:
 
         async def read() -> _KnownPerson:
             keys = wanted.identity_keys()
-            owners, documents, known_keys = await people.owners(self._store, keys)
+            known = await people.owners(self._store, [*keys, *whatsapp_keys(keys)])
+            owners = {key: known.by_key[key] for key in keys if key in known.by_key}
+            documents = {id: known.documents[id] for id in owners.values()}
             apart = _strangers(wanted, documents)
             matched = match(keys, owners, apart)
             id = matched.person_id or person_id
-            claims = claimed(id, owners, known_keys, documents, apart, at=instant(self._clock()))
+            claims = claimed(id, owners, known.keys, documents, apart, at=instant(self._clock()))
             taken = [key for key, _ in claims.taken]
             foreign = frozenset(key for key, owner in owners.items() if owner != id and key not in taken)
             besides = [*claims.changes, *await self._notes(id, owners, claims)]

@@ -58,7 +58,7 @@ class Ingestion:
         join: Join | None = None,
     ):
         """Args: after: called when another room added something, so that a sleeping worker looks for it. opt_outs:
-        what addresses refused before they were erased.
+        what addresses refused earlier.
         """
         self._reader, self._join = Reader(store, catalog, clock, opt_outs or OptOuts(store, ())), join
         self.store, self.clock = store, clock

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from tracker import people
 from tracker.catalog import Catalog
-from tracker.claims import Claims, claimed, inheriting, strangers, untold
+from tracker.claims import Claims, claimed, inheriting, strangers, untold, whatsapp_keys
 from tracker.identity import Key, Match, match
 from tracker.lead import Lead
 from tracker.logins import Known, KnownLead, KnownPerson, Login, identity_keys
@@ -30,7 +30,7 @@ class _Who(NamedTuple):
 
 
 class _Read(NamedTuple):
-    """Documents by id, and what addresses refused before they were erased."""
+    """Documents by id, and what addresses refused earlier."""
 
     events: dict[str, Document]
     persons: dict[str, Document]
@@ -47,7 +47,8 @@ class Reader:
         """Return what is known of each person. Args: groups: the logins of one person each."""
         at = instant(self._clock())
         keys = [list(dict.fromkeys(key for login in logins for key in identity_keys(login))) for logins in groups]
-        owners = await people.owners(self._store, list(dict.fromkeys(key for its in keys for key in its)))
+        asked = dict.fromkeys(key for its in keys for key in (*its, *whatsapp_keys(its)))
+        owners = await people.owners(self._store, list(asked))
         everybody = [_who(logins, its, owners, at=at) for logins, its in zip(groups, keys, strict=True)]
         lead_ids = [id for who in everybody for id in _leads(owners, who)]
         read = _Read(

@@ -1,4 +1,7 @@
-"""Opt-outs that outlive an erasure: kept as keyed hashes of addresses, which tell nobody whose they are."""
+"""Opt-outs of addresses of which we have no person: of one who was erased, or of whom no lead could be made.
+
+They are kept as keyed hashes of the addresses, which tell nobody whose they are.
+"""
 
 import hashlib
 import hmac
@@ -11,10 +14,11 @@ from tracker.person import Consent, Person, Suppression, SuppressionScope
 from tracker.store.port import Change, Insert, Store
 from tracker.store.schema import Kind
 from tracker.times import Instant
+from tracker.unit import Decision, run
 
 SCOPES = ("nurture", "all", "denied")
 
-ERASED = "opted out before an erasure"
+EARLIER = "opted out earlier"
 
 
 class OptOut(Document, frozen=True, kw_only=True):
@@ -47,6 +51,19 @@ class OptOuts:
                 changes[id] = Insert(Kind.OPT_OUTS, id, OptOut(channel=channel, scope=scope, at=at).body())
         return [change for id, change in changes.items() if id not in set(known)]
 
+    async def remember(self, keys: Sequence[Key], channel: Channel, *, at: Instant) -> None:
+        """Keep that addresses of which we have no person want nothing on a channel, for whoever has them later."""
+        name = "email_consent" if channel is Channel.EMAIL else "whatsapp_consent"
+        refuses = Person(created_at=at, updated_at=at).but(**{name: Consent(status="denied", at=at)})
+
+        async def read() -> list[str]:
+            return [found.id for found in await self._store.get(Kind.OPT_OUTS, *self.hashes(keys)) if found]
+
+        def decide(known: list[str]) -> Decision[None]:
+            return Decision(None, self.kept(refuses, keys, known, at=at))
+
+        await run(self._store, read, decide)
+
     def hashes(self, keys: Iterable[Key]) -> dict[str, Key]:
         """Every hash under which something could be remembered of these addresses, and of which."""
         addresses = [(key, address) for key in keys if (address := _address(key))]
@@ -58,11 +75,11 @@ class OptOuts:
         }
 
     async def of(self, keys: Iterable[Key]) -> list[OptOut]:
-        """Return what addresses refused before they were erased."""
+        """Return what addresses refused before they were somebody's."""
         return [opt_out for refused in (await self.by_key(keys)).values() for opt_out in refused]
 
     async def by_key(self, keys: Iterable[Key]) -> dict[Key, list[OptOut]]:
-        """Return what each address refused before it was erased, of those that refused something."""
+        """Return what each address refused before it was somebody's, of those that refused something."""
         hashes = self.hashes(keys)
         refused: dict[Key, list[OptOut]] = {}
         for found in await self._store.get(Kind.OPT_OUTS, *hashes):
@@ -90,9 +107,9 @@ def refusing(person: Person, opt_outs: Iterable[OptOut]) -> Person:
 def _refused(person: Person, opt_out: OptOut) -> Person:
     if opt_out.scope == "denied":
         name = "email_consent" if opt_out.channel is Channel.EMAIL else "whatsapp_consent"
-        return person.but(**{name: Consent(status="denied", basis=ERASED, at=opt_out.at)}).refuse_again(name)
+        return person.but(**{name: Consent(status="denied", basis=EARLIER, at=opt_out.at)}).refuse_again(name)
     scope: SuppressionScope = "all" if opt_out.scope == "all" else "nurture"
-    return person.suppress(Suppression(channel=opt_out.channel, reason=ERASED, at=opt_out.at, scope=scope))
+    return person.suppress(Suppression(channel=opt_out.channel, reason=EARLIER, at=opt_out.at, scope=scope))
 
 
 def _address(key: Key) -> Key | None:

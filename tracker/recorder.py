@@ -98,7 +98,7 @@ class Recorder:
         opt_outs: OptOuts | None = None,
     ):
         """Args: after: called when something was kept, so that a sleeping worker looks for work. opt_outs: what
-        addresses refused before they were erased.
+        addresses refused earlier.
         """
         self.store, self.catalog, self.clock, self.reactors, self.after = store, catalog, clock, reactors, after
         self.opt_outs = opt_outs or OptOuts(store, ())

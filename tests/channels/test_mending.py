@@ -153,6 +153,31 @@ async def test_a_late_no_leaves_one_item(store: Store, clock: Clock):
     assert (await rig.stored(id)).status is State.DUE
 
 
+@pytest.mark.parametrize("code", ["63014", "63024"])
+async def test_a_late_no_of_the_first_sending_holds(store: Store, clock: Clock, code: str):
+    """A person had the message sent again, and then the provider says of the first sending that the person wants no
+    more, or that the number is bad: nothing goes there, and the repeat of it changes nothing.
+    """
+    sender = ScriptedSender(Uncertain("cut"))
+    rig = Rig(store, clock, {Channel.WHATSAPP: sender})
+    await rig.furnish({})
+    lead_id = await rig.login(phone="+4915112345678", whatsapp_opt_in=True)
+    await rig.happen(lead_id, EventType.WHATSAPP_REPLY, Channel.WHATSAPP)
+    id = await rig.message(lead_id, channel=Channel.WHATSAPP)
+    await rig.quiet()
+    await queue_of(rig).replay(await open_item(rig), "ana")
+    callbacks = Callbacks(rig.recorder, rig.delivery.settling)
+    for status in ("undelivered", "failed"):
+        assert await callbacks.take(id, "SM1", status, code)
+        assert not await callbacks.take(id, "SM1", status, code)
+    await rig.quiet()
+    message, person = await rig.stored(id), await rig.person(lead_id)
+    assert (message.status, len(message.callbacks), len(sender.given)) == (State.SKIPPED, 2, 1)
+    told = (person.whatsapp_consent.status, [s.scope for s in person.suppressions][:1])
+    assert told == (("denied", []) if code == "63014" else ("granted", ["all"]))
+    assert len(await rig.events(lead_id, EventType.UNSUBSCRIBE)) == (code == "63014")
+
+
 async def test_a_template_is_looked_at_again(store: Store, clock: Clock, sender: ScriptedSender):
     """While it does not render the item stays, with the new error; mended, it closes and nothing old is sent."""
     rig = await made(store, clock, sender)

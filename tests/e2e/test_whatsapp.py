@@ -15,16 +15,19 @@ from hypothesis import strategies as st
 from twilio.request_validator import RequestValidator
 
 from channels.states import State
+from channels.tokens import Tokens
+from channels.tracking import Addresses
 from channels.twilio_routes import Signatures
 from config.app import Server, build
 from config.settings import Settings
 from tests.channels.twilio import CUT, SENDER, SID, TOKEN, FakeTwilio, Says, encoded, inbound, serve_twilio, signed
-from tests.e2e.client import ADMIN, Api, Reply
+from tests.e2e.client import ADMIN, Api, Reply, login
 from tests.fakes import Clock
 from tests.talking import Parrot
 from tracker.errors import Forbidden, Malformed
+from tracker.events import Channel
 from tracker.person import Person
-from tracker.store.port import Store
+from tracker.store.port import Insert, Store
 from tracker.store.schema import (
     EVENTS_BY_LEAD,
     INBOX_WAITING,
@@ -347,12 +350,107 @@ async def _person_id(api: Api) -> str:
     return (await api.server.recorder.load(await lead_of(api))).person_id
 
 
+async def test_an_unsubscribe_link_ends_each_consent(api: Api, clock: Clock):
+    """The link stays in the chat: after a START it ends the messages again; a mere repeat is one refusal."""
+    await write(api, "Hi", "SM" + "1" * 32)
+    await answer(api)
+    words = {"template_id": "visit", "channel": "whatsapp", "text": "To stop: {{ unsubscribe_url }}"}
+    await api.post("/templates", words)
+    body = {"lead_id": await lead_of(api), "channel": "whatsapp", "template_id": "visit"}
+    message_id = (await api.post("/messages/send", body)).body["message_id"]
+    link = urlsplit(Addresses("", Tokens(["s" * 20])).unsubscribe(message_id, body["lead_id"], Channel.WHATSAPP)).path
+    for round in (1, 2, 3):
+        clock.forward(seconds=1)
+        await write(api, "START", f"SM{round}" + "5" * 31)
+        await answer(api)
+        assert (await person_of(api)).whatsapp_consent.status == "granted"
+        for _ in range(2):
+            clock.forward(seconds=1)
+            assert (await api.post(link, key=None)).status == HTTPStatus.OK
+            assert (await person_of(api)).whatsapp_consent.status == "denied"
+        assert (await events_of(api)).count("unsubscribe") == round
+
+
 async def test_a_stranger_may_stop(api: Api, twilio: FakeTwilio):
     """Also as the very first word, and a repeat of it adds nothing."""
     for _ in range(2):
         await write(api, "STOP")
         await answer(api)
     assert (await person_of(api)).whatsapp_consent.status == "denied"
+    assert len(twilio.taken) == 1
+
+
+async def test_a_stop_counts_though_it_is_about_no_product(bare: Api, twilio: FakeTwilio):
+    """It waits in review, since nobody could confirm it; whoever is known by the number later gets nothing there."""
+    for product_id in ("flowdesk", "gridwise"):
+        await bare.product(product_id)
+    for sid in ("SM" + "1" * 32, "SM" + "2" * 32):
+        await write(bare, "STOP", sid)
+        await answer(bare)
+    errors = [item["error"] for item in await bare.everything("/review?kind=inbound")]
+    assert len(errors) == 2
+    assert "the STOP is kept" in errors[0]
+    reply = await bare.post("/events/logins", login(phone=PHONE, whatsapp_opt_in=True))
+    assert reply.body["accepted"] == 1
+    consent = (await person_of(bare)).whatsapp_consent
+    assert (consent.status, consent.basis) == ("denied", "opted out earlier")
+    body = {"lead_id": await lead_of(bare), "channel": "whatsapp", "text": "More!"}
+    assert (await bare.post("/messages/send", body)).body["status"] == "skipped"
+    assert twilio.taken == []
+
+
+def told_later(clock: Clock, user: str, phone: str) -> dict[str, Any]:
+    """A login, an hour after what came before."""
+    clock.forward(hours=1)
+    at = f"{clock():%Y-%m-%dT%H:%M:%SZ}"
+    of_user = {"crm_user_id": user, "email": f"{user}@example.com", "phone": phone, "whatsapp_opt_in": True}
+    return login(event_id=f"{user}-{at}", occurred_at=at, **of_user)
+
+
+async def _of_user(api: Api, user: str) -> tuple[str, Person]:
+    leads = (await api.server.store.find(LEADS_ALL)).items
+    (lead,) = [found for found in leads if found.body["crm_user_id"] == user]
+    return lead.id, (await api.server.recorder.load(lead.id)).person
+
+
+async def test_who_has_a_number_now_can_stop_it(api: Api, twilio: FakeTwilio, clock: Clock):
+    """A number that was handed over is its new owner's on WhatsApp too: their STOP is theirs, and the one who had it
+    is not written to there.
+    """
+    await api.post("/events/logins", told_later(clock, "u1", PHONE))
+    await write(api)
+    await answer(api)
+    assert (await _of_user(api, "u1"))[1].whatsapp_id == PHONE[1:]
+    await api.post("/events/logins", told_later(clock, "u1", "+4915187654321"))
+    await api.post("/events/logins", told_later(clock, "u2", PHONE))
+    old_lead, old = await _of_user(api, "u1")
+    assert (old.phone, old.whatsapp_id) == ("+4915187654321", None)
+    await write(api, "STOP", "SM" + "2" * 32)
+    await answer(api)
+    lead_id, new = await _of_user(api, "u2")
+    assert (new.whatsapp_consent.status, new.whatsapp_id) == ("denied", PHONE[1:])
+    assert (await _of_user(api, "u1"))[1].whatsapp_consent.status == "granted"
+    clock.forward(seconds=1)
+    for lead, status in ((lead_id, "skipped"), (old_lead, "due")):
+        body = {"lead_id": lead, "channel": "whatsapp", "text": "More!", "category": "nurture"}
+        assert (await api.post("/messages/send", body)).body["status"] == status
+    await answer(api)
+    assert [form["To"] for form in twilio.taken] == [f"whatsapp:{PHONE}"] * 2 + ["whatsapp:+4915187654321"]
+
+
+async def test_a_stop_holds_for_everybody_the_sender_may_be(api: Api, twilio: FakeTwilio, clock: Clock):
+    """Where WhatsApp's id and the number are known as two persons', neither is written to; one is told so, once."""
+    await api.post("/events/logins", told_later(clock, "u1", PHONE))
+    await api.post("/events/logins", told_later(clock, "u2", "+4915187654321"))
+    second = await api.server.recorder.load((await _of_user(api, "u2"))[0])
+    assert second.person.whatsapp_consent.status == "granted"
+    await api.server.store.commit(Insert(Kind.PERSON_KEYS, f"whatsapp:{PHONE[1:]}", {"person_id": second.person_id}))
+    for sid in ("SM" + "1" * 32, "SM" + "2" * 32):
+        await write(api, "STOP", sid)
+        await answer(api)
+    for user in ("u1", "u2"):
+        consent = (await _of_user(api, user))[1].whatsapp_consent
+        assert (consent.status, consent.basis) == ("denied", "unsubscribe")
     assert len(twilio.taken) == 1
 
 

@@ -69,6 +69,32 @@ def test_an_address_that_was_left_is_taken_over_under_guard() -> None:
     check_unit(told.changes)
 
 
+@pytest.mark.parametrize(("owner", "moves"), [("other", True), ("third", False)])
+def test_a_number_is_taken_over_on_whatsapp_too(owner: str, moves: bool) -> None:
+    """Who has left it neither answers nor is written to there any more; what is a third one's stays theirs."""
+    writer = Key("whatsapp", "4915112345678")
+    other = person(phone="+4915100000000", whatsapp_id=writer.value if moves else None, crm=CRM)
+    told = claimed(
+        "me",
+        {PHONE: "other"},
+        {
+            PHONE: Document(Kind.PERSON_KEYS, PHONE.id, 4, {"person_id": "other"}),
+            writer: Document(Kind.PERSON_KEYS, writer.id, 5, {"person_id": owner}),
+        },
+        {"other": Document(Kind.PERSONS, "other", 7, other.body())},
+        frozenset({"other"}),
+        at=AT,
+    )
+    taken = Replace(Kind.PERSON_KEYS, PHONE.id, 4, {"person_id": "me"})
+    if moves:
+        also = Replace(Kind.PERSON_KEYS, writer.id, 5, {"person_id": "me"})
+        left = Replace(Kind.PERSONS, "other", 7, other.but(whatsapp_id=None).body())
+        assert told.changes == [taken, also, left]
+    else:
+        assert told.changes == [taken, Expect(Kind.PERSONS, "other", 7)]
+    check_unit(told.changes)
+
+
 @pytest.mark.parametrize(
     ("owner", "left"),
     [(person(), False), (person(email=EMAIL.value), False), (person(email="ann@acme.example"), True)],

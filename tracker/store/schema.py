@@ -38,7 +38,7 @@ class Kind(StrEnum):
     REVIEW = "review"
     COUNTERS = "counters"  # id: day:product:metric:lane
     ERASURES = "erasures"  # receipts, and what is still to be removed
-    OPT_OUTS = "opt_outs"  # id: keyed hash of an address that refused before it was erased
+    OPT_OUTS = "opt_outs"  # id: keyed hash of an address that refused while it was nobody's, or before an erasure
     AUDIT = "audit"  # who changed what of the server itself
     API_KEYS = "api_keys"
     USERS = "users"  # id: name, case folded. Who uses the desk
