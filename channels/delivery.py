@@ -113,6 +113,9 @@ class Delivery:
         """Decide on one waiting message and carry it out. Raises: Conflict: it changed meanwhile."""
         message = Message.read(found.body)
         loaded = await self._recorder.load(message.lead_id)
+        if (over := await self._sequence_over(found.id, message, loaded)) is not None:
+            await self._skip(found, (Check(check="condition", input="its sequence", outcome=f"skipped: {over}"),))
+            return
         now = self._recorder.clock()
         content = await self._content(message)
         verdict = decide(
@@ -132,6 +135,21 @@ class Delivery:
             await self._store.commit(write(found, held))
         else:
             await self._go(found, message, loaded, verdict)
+
+    async def _sequence_over(self, id: str, message: Message, loaded: Loaded) -> str | None:
+        """Return why a step is no longer wanted, None where it is.
+
+        A sequence cannot call back what is with the provider. If it comes back unsent, the lead may have been absorbed
+        or have left the stage meanwhile, and another step waits. What a person has sent again goes all the same.
+        """
+        if message.stage is None:
+            return None
+        if loaded.id != message.lead_id:
+            return "the lead was merged with another"
+        (enrolment,) = await self._store.get(Kind.ENROLMENTS, message.lead_id)
+        if message.replays or enrolment is None or enrolment.body["message_id"] == id:
+            return None
+        return "the sequence has ended or gone on without it"
 
     async def _go(self, found: Document, message: Message, loaded: Loaded, verdict: Verdict) -> None:
         try:

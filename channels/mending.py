@@ -6,11 +6,12 @@ from datetime import datetime
 from channels.delivery import Delivery
 from channels.heard import sid_of
 from channels.inbox import Inbound
-from channels.messages import REPLAYED, Attempt, Message, write
+from channels.messages import REPLAYED, Attempt, Check, Message, write
 from channels.rendering import Unrenderable
 from channels.states import State, may_follow
-from tracker.errors import Fault, Invalid, Refused
-from tracker.ports import Mended, ToMend
+from tracker.errors import Fault, Invalid, NotFound, Refused
+from tracker.ports import Discarded, Mended, Settled, ToMend
+from tracker.recorder import Effect, Recorder
 from tracker.store.port import Document, Replace, Store
 from tracker.store.schema import Kind
 from tracker.times import instant
@@ -32,6 +33,32 @@ class MessageMender:
         attempts = (*message.attempts, Attempt(at=at, outcome=REPLAYED))
         due = message.moved(State.DUE, at=at, due_at=at, attempts=attempts, lease_until=None, provider_id=None)
         return Mended("sent again", message.lead_id, [write(found, due)])
+
+
+class UncertainMender(MessageMender):
+    """A message that may have been sent: a person has it sent again or, by discarding its item, takes it for sent.
+
+    Nothing else would lead on from there, and its sequence would wait for ever. No event says that it was sent: the
+    ledger has what the provider told, and may still come to have it.
+    """
+
+    def __init__(self, recorder: Recorder):
+        super().__init__(recorder.store, recorder.clock)
+        self._recorder = recorder
+
+    async def discarded(self, wanted: ToMend, reason: str) -> Discarded | None:
+        (found,) = await self._store.get(Kind.MESSAGES, wanted.message_id or "")
+        if found is None or (message := Message.read(found.body)).status is not State.UNCERTAIN:
+            return None
+        try:
+            loaded = await self._recorder.load(message.lead_id)
+        except NotFound:  # the person is being erased, and the message with them
+            return None
+        line = Check(check="review", input=f"{wanted.by}: {reason or 'no reason given'}", outcome="taken for sent")
+        sent = message.moved(State.SENT, at=instant(self._clock()), decision=(*message.decision, line))
+        effect = Effect([write(found, sent)], [Settled(found.id, "sent")])
+        changes, facts = self._recorder.settled(loaded, effect)
+        return Discarded("the message counts as sent", changes, [facts])
 
 
 class TemplateMender:

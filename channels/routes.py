@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from channels.context import context_of
 from channels.deciding import decide
-from channels.messages import Category, Message, MessageStatus, planned, status, write
+from channels.messages import Category, Check, Message, MessageStatus, planned, status, write
 from channels.rendering import Rendered, Unrenderable, render, sample_context
 from channels.states import State
 from channels.templates import ANY, NewTemplate, Template, TemplateCatalog
@@ -15,7 +15,8 @@ from tracker.errors import Fault, Invalid, NotFound, Refused
 from tracker.events import Channel
 from tracker.keys import Scope
 from tracker.model import AnyTime, Input, Lines, Metadata, Output, Slug, new_id
-from tracker.recorder import Loaded, Recorder
+from tracker.ports import Settled
+from tracker.recorder import Effect, Loaded, Recorder
 from tracker.store.port import Document, Insert
 from tracker.store.schema import Kind
 from tracker.times import Instant, instant
@@ -164,16 +165,20 @@ class ChannelRoutes:
         return Answer(body=status(await self._found(call.path["id"])))
 
     async def cancel(self, call: Call[None, Any]) -> Answer:
-        id = call.path["id"]
+        """Cancel one message. A sequence goes on with its next step: one step was not wanted, not the others."""
+        id, by = call.path["id"], call.principal.name
         at = instant(self._recorder.clock())
 
-        def decided(found: Document) -> Decision[None]:
+        async def effect(_: Loaded) -> Effect:
+            found = await self._found(id)
             message = Message.read(found.body)
             if not message.waiting:
                 raise Refused(f"the message is {message.status} and can no longer be cancelled")
-            return Decision(None, [write(found, message.moved(State.CANCELLED, at=at))])
+            decision = (*message.decision, Check(check="cancel", input=f"asked for by {by}", outcome="cancelled"))
+            cancelled = message.moved(State.CANCELLED, at=at, decision=decision)
+            return Effect([write(found, cancelled)], [Settled(id, "cancelled")])
 
-        await run(self._store, lambda: self._found(id), decided)
+        await self._recorder.settle((await self._found(id)).body["lead_id"], effect)
         return Answer(body=status(await self._found(id)))
 
     async def _found(self, id: str) -> Document:

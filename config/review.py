@@ -1,7 +1,7 @@
-"""Plugs into the review queue the rooms that can try again what ended there."""
+"""Plugs into the review queue the rooms that can try again what ended there, or go on when it is discarded."""
 
 from channels.delivery import Delivery
-from channels.mending import InboundMender, MessageMender, TemplateMender
+from channels.mending import InboundMender, MessageMender, TemplateMender, UncertainMender
 from n8n.mending import FieldMender, LoginMender, OutboundMender, ThresholdMender
 from n8n.subscriptions import Subscriptions
 from tracker.contacts import Contacts
@@ -14,16 +14,23 @@ from tracker.reviews import Review
 
 def make_review(recorder: Recorder, ingestion: Ingestion, delivery: Delivery, subscriptions: Subscriptions) -> Review:
     store, clock = recorder.store, recorder.clock
-    logins, messages = LoginMender(ingestion), MessageMender(store, clock)
+    logins, uncertain = LoginMender(ingestion), UncertainMender(recorder)
     menders: dict[ReviewKind, Mender] = {
         ReviewKind.QUARANTINE: logins,
         ReviewKind.DEAD_LETTER: logins,
         ReviewKind.DROPPED_FIELD: FieldMender(Contacts(recorder), clock),
-        ReviewKind.MESSAGE: messages,
-        ReviewKind.UNCERTAIN: messages,
+        ReviewKind.MESSAGE: MessageMender(store, clock),
+        ReviewKind.UNCERTAIN: uncertain,
         ReviewKind.TEMPLATE: TemplateMender(store, delivery),
         ReviewKind.INBOUND: InboundMender(store, clock),
         ReviewKind.OUTBOUND: OutboundMender(store, subscriptions, clock),
         ReviewKind.THRESHOLD: ThresholdMender(recorder, subscriptions),
     }
-    return Review(store, clock, menders, after=recorder.after)
+    return Review(
+        store,
+        clock,
+        menders,
+        after=recorder.after,
+        discarders={ReviewKind.UNCERTAIN: uncertain},
+        reactors=recorder.reactors,
+    )

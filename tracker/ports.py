@@ -177,6 +177,27 @@ class Mender(Protocol):
         ...
 
 
+class Discarded(NamedTuple):
+    """What the discarding of an item comes to. Attributes: did: for the history. changes: for the commit that closes
+    the item. facts: what other rooms react to in it.
+    """
+
+    did: str
+    changes: Sequence[Change]
+    facts: Sequence[Facts] = ()
+
+
+class Discarder(Protocol):
+    """A room for which something follows when a person takes an item from the queue."""
+
+    async def discarded(self, wanted: ToMend, reason: str) -> Discarded | None:
+        """Decide what follows, None for nothing. Args: wanted: the item, and who discards it. reason: may be empty.
+
+        Raises: Unavailable: the store is away.
+        """
+        ...
+
+
 class Elsewhere(Protocol):
     """Where something of people lies besides the store's documents."""
 

@@ -279,22 +279,26 @@ class Recorder:
             loaded, done = known
             if not done.changes:
                 return Decision(None)
-            facts = Facts(
-                lead_id=loaded.id,
-                lead=loaded.lead,
-                person=loaded.person,
-                config=loaded.config.config,
-                now=self.clock(),
-                settled=done.settled,
-                failures=done.failures,
-                lead_before=loaded.lead,
-                person_before=loaded.person,
-            )
-            guard = Expect(Kind.LEADS, loaded.id, loaded.version)
-            return Decision(None, [guard, *done.changes], [facts])
+            changes, facts = self.settled(loaded, done)
+            return Decision(None, changes, [facts])
 
         await run(self.store, read, decide, reactors=self.reactors)
         self.after()
+
+    def settled(self, loaded: Loaded, effect: Effect) -> tuple[list[Change], Facts]:
+        """Return the changes of an effect with the guard of its lead, and the facts of it for the other rooms."""
+        facts = Facts(
+            lead_id=loaded.id,
+            lead=loaded.lead,
+            person=loaded.person,
+            config=loaded.config.config,
+            now=self.clock(),
+            settled=effect.settled,
+            failures=effect.failures,
+            lead_before=loaded.lead,
+            person_before=loaded.person,
+        )
+        return [Expect(Kind.LEADS, loaded.id, loaded.version), *effect.changes], facts
 
     async def move(
         self,

@@ -9,7 +9,7 @@ import orjson
 
 from tracker import audit, review
 from tracker.errors import LeadlineError, NotFound, Refused
-from tracker.ports import Mended, Mender, ToMend
+from tracker.ports import Discarded, Discarder, Mended, Mender, Reactor, ToMend
 from tracker.review import ReviewItem, ReviewKind, ReviewStatus, Trial, told
 from tracker.store.port import Cursor, Document, Page, Replace, Store, StoreError
 from tracker.store.schema import REVIEW_ALL, REVIEW_BY_KIND, REVIEW_BY_STATUS, Index, Kind
@@ -27,6 +27,9 @@ ONE_BY_ONE = frozenset({ReviewKind.UNCERTAIN})
 
 AS_IT_CAME: Any = object()
 """Stands for the input that an item has."""
+
+NO_DISCARDERS: Mapping[ReviewKind, Discarder] = {}
+"""Most items are only taken from the queue."""
 
 
 Act = Callable[[str], Awaitable[Mapping[str, Any]]]
@@ -57,11 +60,15 @@ class Review:
         clock: Callable[[], datetime],
         menders: Mapping[ReviewKind, Mender],
         after: Callable[[], None] = lambda: None,
+        *,
+        discarders: Mapping[ReviewKind, Discarder] = NO_DISCARDERS,
+        reactors: Sequence[Reactor] = (),
     ):
         """Args: menders: who tries again what; a kind without one can only be discarded. after: called when something
-        is to be done again.
+        may be to be done. discarders: for whom something follows when what is discarded. reactors: to what follows.
         """
         self._store, self._clock, self._menders, self._after = store, clock, menders, after
+        self._discarders, self._reactors = discarders, reactors
 
     async def list(
         self,
@@ -182,12 +189,21 @@ class Review:
         await run(self._store, lambda: self._found(id), decide)
 
     async def discard(self, id: str, by: str, reason: str = "") -> dict[str, Any]:
-        """Take an item from the queue; nothing else follows. A repeat changes nothing.
+        """Take an item from the queue, with what follows from that for its room. A repeat changes nothing.
 
         Raises: NotFound. Refused: it was replayed, or is being replayed.
         """
 
-        def decide(found: Document) -> Decision[dict[str, Any]]:
+        async def read() -> tuple[Document, Discarded | None]:
+            found = await self._found(id)
+            item = ReviewItem.read(found.body)
+            discarder = self._discarders.get(item.kind)
+            if discarder is None or item.status is not ReviewStatus.OPEN:
+                return found, None
+            return found, await discarder.discarded(_to_mend(id, by, item, AS_IT_CAME), reason)
+
+        def decide(known: tuple[Document, Discarded | None]) -> Decision[dict[str, Any]]:
+            found, done = known
             item, at = ReviewItem.read(found.body), instant(self._clock())
             if item.status is ReviewStatus.REPLAYED:
                 raise Refused("the item was replayed")
@@ -195,12 +211,16 @@ class Review:
                 return Decision(review.full(id, item))
             if item.trial is not None and item.trial.until > at:
                 raise Refused("the item is being replayed; look again in half a minute")
-            did = f"discarded: {reason}" if reason else "discarded"
+            why = "; ".join(filter(None, (reason, done.did if done else "")))
+            did = f"discarded: {why}" if why else "discarded"
             after = item.noted(by, did, at=at, status=ReviewStatus.DISCARDED, trial=None)
-            noted = audit.entry(by, "review.discard", id, at=at)
-            return Decision(review.full(id, after), [Replace(Kind.REVIEW, id, found.version, after.body()), noted])
+            noted = audit.entry(by, "review.discard", id, at=at, detail=done.did if done else "")
+            changes = [Replace(Kind.REVIEW, id, found.version, after.body()), *(done.changes if done else ()), noted]
+            return Decision(review.full(id, after), changes, done.facts if done else ())
 
-        return await run(self._store, lambda: self._found(id), decide)
+        discarded = await run(self._store, read, decide, reactors=self._reactors)
+        self._after()
+        return discarded
 
     async def replay_all(
         self, wanted: Wanted, by: str, *, limit: int = 100, after: Cursor | None = None

@@ -7,9 +7,9 @@ import pytest
 from channels.callbacks import Callbacks
 from channels.inbox import ATTEMPTS as INBOX_ATTEMPTS
 from channels.inbox import Inbox
-from channels.mending import InboundMender, MessageMender, TemplateMender
-from channels.messages import REPLAYED, write
-from channels.sending import Later, Refused, Uncertain
+from channels.mending import InboundMender, MessageMender, TemplateMender, UncertainMender
+from channels.messages import REPLAYED, ended, write
+from channels.sending import Later, Refused, Sent, Uncertain
 from channels.states import State
 from channels.templates import NewTemplate
 from tests.channels.rig import Rig
@@ -20,19 +20,20 @@ from tracker.events import Channel, EventType
 from tracker.ports import Failure, Mender, ToMend
 from tracker.retry import ATTEMPTS
 from tracker.review import ReviewKind
-from tracker.reviews import Review
-from tracker.store.port import Store
+from tracker.reviews import Review, Wanted
+from tracker.store.port import Change, Store
 from tracker.store.schema import Kind
 
 
 def queue_of(rig: Rig) -> Review:
-    messages = MessageMender(rig.store, rig.clock)
+    uncertain = UncertainMender(rig.recorder)
     menders: dict[ReviewKind, Mender] = {
-        ReviewKind.MESSAGE: messages,
-        ReviewKind.UNCERTAIN: messages,
+        ReviewKind.MESSAGE: MessageMender(rig.store, rig.clock),
+        ReviewKind.UNCERTAIN: uncertain,
         ReviewKind.TEMPLATE: TemplateMender(rig.store, rig.delivery),
     }
-    return Review(rig.store, rig.clock, menders)
+    discarders = {ReviewKind.UNCERTAIN: uncertain}
+    return Review(rig.store, rig.clock, menders, discarders=discarders, reactors=rig.recorder.reactors)
 
 
 async def made(store: Store, clock: Clock, sender: ScriptedSender) -> Rig:
@@ -61,6 +62,102 @@ async def test_an_uncertain_message_is_sent_again_by_a_person_only(store: Store,
     message = await rig.stored(id)
     assert message.status is State.SENT
     assert [attempt.outcome for attempt in message.attempts] == ["uncertain", REPLAYED, "sent"]
+
+
+async def uncertain_step(rig: Rig) -> tuple[str, str]:
+    """Let the first message of a new lead's sequence get lost; return the lead and the review item of it."""
+    lead_id = await rig.login()
+    await rig.live(2)
+    assert await rig.states(lead_id) == {"welcome": State.UNCERTAIN}
+    return lead_id, await open_item(rig)
+
+
+async def test_an_uncertain_step_that_is_discarded_lets_the_sequence_go_on(store: Store, clock: Clock):
+    """It is taken for sent, and the record says by whom and why: nothing is sent again, and the next step goes."""
+    sender = ScriptedSender(Uncertain("no answer"))
+    rig = Rig(store, clock, {Channel.EMAIL: sender})
+    await rig.furnish()
+    lead_id, item = await uncertain_step(rig)
+    done = await queue_of(rig).discard(item, "ana", "it arrived")
+    assert done["history"][-1]["did"] == "discarded: it arrived; the message counts as sent"
+    message = await rig.stored(f"{lead_id}.1.0")
+    assert (message.decision[-1].input, message.decision[-1].outcome) == ("ana: it arrived", "taken for sent")
+    (found,) = await store.get(Kind.MESSAGES, f"{lead_id}.1.0")
+    assert found is not None
+    assert ended(found) == message.updated_at
+    await rig.live(48)
+    assert await rig.states(lead_id) == {"welcome": State.SENT, "tips": State.SENT}
+    assert sender.ids == [f"{lead_id}.1.0", f"{lead_id}.1.1"]
+    assert (await rig.enrolment(lead_id)).ended == "complete"
+
+
+async def test_what_a_discard_comes_to_is_one_commit(store: Store, clock: Clock):
+    """No moment exists in which nobody looks for the message any more and its sequence still waits for it."""
+    rig = Rig(store, clock, {Channel.EMAIL: ScriptedSender(Uncertain("no answer"))})
+    await rig.furnish()
+    lead_id, item = await uncertain_step(rig)
+    commits: list[tuple[Change, ...]] = []
+    real = store.commit
+
+    async def watched(*changes: Change) -> None:
+        commits.append(changes)
+        await real(*changes)
+
+    store.commit = watched  # type: ignore[method-assign]
+    queue = queue_of(rig)
+    await asyncio.gather(*(queue.discard(item, "ana") for _ in range(3)))
+    await queue.discard(item, "ana")
+    store.commit = real  # type: ignore[method-assign]
+    unit = next(commit for commit in commits if commit)
+    assert {(change.kind, change.id) for change in unit} >= {
+        (Kind.REVIEW, item),
+        (Kind.MESSAGES, f"{lead_id}.1.0"),
+        (Kind.MESSAGES, f"{lead_id}.1.1"),
+        (Kind.ENROLMENTS, lead_id),
+    }
+    taken = [check for check in (await rig.stored(f"{lead_id}.1.0")).decision if check.outcome == "taken for sent"]
+    assert [check.input for check in taken] == ["ana: no reason given"]
+
+
+async def test_uncertain_steps_are_discarded_by_filter_too(store: Store, clock: Clock):
+    """Where their kind is named; each sequence goes on."""
+    rig = Rig(store, clock, {Channel.EMAIL: ScriptedSender(Uncertain("no answer"), Uncertain("no answer"))})
+    await rig.furnish()
+    leads = [await rig.login(user) for user in ("u1", "u2")]
+    await rig.live(2)
+    results, _ = await queue_of(rig).discard_all(Wanted(ReviewKind.UNCERTAIN), "ana", "all arrived")
+    assert [result["status"] for result in results] == ["discarded", "discarded"]
+    for lead_id in leads:
+        assert await rig.states(lead_id) == {"welcome": State.SENT, "tips": State.PLANNED}
+
+
+async def test_the_ledger_has_what_the_provider_told(store: Store, clock: Clock):
+    """That a person takes a message for sent is no event; a late yes of the provider is one, and plans nothing."""
+    rig = Rig(store, clock, {Channel.EMAIL: ScriptedSender(Uncertain("no answer"))})
+    await rig.furnish()
+    lead_id, item = await uncertain_step(rig)
+    await queue_of(rig).discard(item, "ana")
+    assert await rig.events(lead_id, EventType.EMAIL_SENT) == []
+    before = await rig.messages(lead_id)
+    assert await rig.delivery.settling.settle(f"{lead_id}.1.0", Sent("late"), lease=None)
+    assert len(await rig.events(lead_id, EventType.EMAIL_SENT)) == 1
+    assert (await rig.messages(lead_id)).keys() == before.keys()
+    assert (await rig.stored(f"{lead_id}.1.0")).provider_id == "late"
+
+
+async def test_a_discard_changes_no_message_that_was_settled_meanwhile(store: Store, clock: Clock):
+    """Nothing follows for what is not uncertain any more, nor for what is gone."""
+    rig = Rig(store, clock, {Channel.EMAIL: ScriptedSender(Uncertain("no answer"))})
+    await rig.furnish()
+    lead_id, item = await uncertain_step(rig)
+    mender = UncertainMender(rig.recorder)
+    assert await mender.discarded(_wanted("gone"), "") is None
+    (found,) = await store.get(Kind.MESSAGES, f"{lead_id}.1.0")
+    assert found is not None
+    await store.commit(write(found, (await rig.stored(found.id)).moved(State.FAILED, at=found.body["updated_at"])))
+    done = await queue_of(rig).discard(item, "ana")
+    assert done["history"][-1]["did"] == "discarded"
+    assert (await rig.stored(found.id)).status is State.FAILED
 
 
 async def test_a_dead_message_gets_all_its_tries_again(store: Store, clock: Clock):

@@ -158,11 +158,11 @@ async def test_many_are_replayed_at_once(api: Api) -> None:
     assert (await api.post("/review/replay")).body["failed"] == 2
 
 
-async def test_an_uncertain_message_goes_again_only_by_name(api: Api) -> None:
-    """Replaying everything leaves it; naming it makes it due."""
+async def uncertain(api: Api) -> tuple[str, str, str]:
+    """Let a message get lost while it is sent; return its lead, it, and the review item of it."""
     lead = await api.lead()
     sent = await api.post("/messages/send", {"lead_id": lead["id"], "channel": "email", "text": "Hello"})
-    id = sent.body["message_id"]
+    id: str = sent.body["message_id"]
     store = api.server.store
     (found,) = await store.get(Kind.MESSAGES, id)
     assert found is not None
@@ -173,13 +173,28 @@ async def test_an_uncertain_message_goes_again_only_by_name(api: Api) -> None:
         ReviewKind.UNCERTAIN, reason="r", error="e", input={"message_id": id}, at=at, lead_id=lead["id"], message_id=id
     )
     await store.commit(write(found, unsure), item)
+    return lead["id"], id, item.id
+
+
+async def test_an_uncertain_message_that_is_discarded_counts_as_sent(api: Api) -> None:
+    """The running server's review does it, and says by whom and why in the message's record."""
+    _, id, item = await uncertain(api)
+    assert (await api.post(f"/review/{item}/discard", {"reason": "it arrived"})).body["status"] == "discarded"
+    shown = (await api.get(f"/messages/{id}/status")).body
+    assert (shown["status"], shown["decision"][-1]["outcome"]) == ("sent", "taken for sent")
+    assert shown["decision"][-1]["input"].endswith(": it arrived")
+
+
+async def test_an_uncertain_message_goes_again_only_by_name(api: Api) -> None:
+    """Replaying everything leaves it; naming it makes it due."""
+    lead_id, id, item = await uncertain(api)
     assert (await api.post("/review/replay")).body["results"] == []
-    done = await api.post(f"/review/{item.id}/replay")
-    assert (done.body["status"], done.body["lead_id"]) == ("replayed", lead["id"])
+    done = await api.post(f"/review/{item}/replay")
+    assert (done.body["status"], done.body["lead_id"]) == ("replayed", lead_id)
     assert (await api.get(f"/messages/{id}/status")).body["status"] == "due"
     await api.server.delivery.work()
     assert (await api.get(f"/messages/{id}/status")).body["status"] == "sent"
-    assert (await api.post(f"/review/{item.id}/replay", {"input": {}})).body == done.body
+    assert (await api.post(f"/review/{item}/replay", {"input": {}})).body == done.body
 
 
 async def test_who_may_review(api: Api) -> None:

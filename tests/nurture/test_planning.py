@@ -10,7 +10,7 @@ from msgspec import structs
 
 from channels.messages import Message, SequenceOutbox
 from channels.states import WAITING, State
-from nurture.planning import Drips, Standing
+from nurture.planning import Drips, Place, Standing
 from nurture.sequences import Enrolment, message_id
 from tests.fakes import Clock
 from tracker.events import Channel
@@ -44,8 +44,20 @@ CONFIG = ProductConfig.model_validate(
 )
 
 
-def facts(stage: Stage = Stage.USER, **more: Any) -> Facts:
-    lead = Lead(person_id="p", product_id="flow", config_number=1, created_at=AT, updated_at=AT, stage=stage)
+def lead_at(stage: Stage, *absorbed: str) -> Lead:
+    return Lead(
+        person_id="p",
+        product_id="flow",
+        config_number=1,
+        created_at=AT,
+        updated_at=AT,
+        stage=stage,
+        absorbed=absorbed,
+    )
+
+
+def facts(stage: Stage = Stage.USER, *, absorbed: Sequence[str] = (), **more: Any) -> Facts:
+    lead = lead_at(stage, *absorbed)
     person = Person(created_at=AT, updated_at=AT)
     return Facts(lead_id="l", lead=lead, person=person, config=CONFIG, now=NOW, **more)
 
@@ -83,6 +95,17 @@ def decided(facts: Facts, known: Standing = Standing()) -> dict[tuple[str, str],
     by_id = {(str(change.kind), change.id): change for change in changes}
     assert len(by_id) == len(changes)
     return by_id
+
+
+def absorbing(stage: Stage = Stage.USER, **more: Any) -> Facts:
+    """What is decided on when a lead absorbs another one, `o`."""
+    return facts(stage, absorbed=["o"], lead_before=lead_at(stage), **more)
+
+
+def other(step: int, stage: Stage = Stage.USER, message: Document | None = None) -> Place:
+    """Where the absorbed lead stands. Args: message: its outstanding one."""
+    enrolment = Enrolment(number=1, stage=stage, step=step, message_id=message and message.id, started_at=AT)
+    return Place(Document(Kind.ENROLMENTS, "o", 1, enrolment.body()), message)
 
 
 def planned(change: Change) -> Message:
@@ -207,6 +230,64 @@ def test_an_event_that_settles_a_message_and_enters_a_stage_does_not_cancel_it()
     assert set(waiting) == {("messages", "l.2.0"), ("enrolments", "l")}
 
 
+def test_a_stage_that_is_entered_again_does_not_begin_anew():
+    """Taken back by a revert, a lead gets the step that it has not had yet, or none."""
+    at_tips = Standing(enrolled("l.1.1", 1), outstanding(id="l.1.1"))
+    left = enrolment(decided(entered(Stage.ENGAGED), at_tips)["enrolments", "l"])
+    known = Standing(Document(Kind.ENROLMENTS, "l", 5, left.body()), outstanding(id="l.2.0"))
+    changes = decided(entered(Stage.USER, Stage.ENGAGED), known)
+    assert planned(changes["messages", "l.3.1"]).template_id == "tips"
+    had_all = left.but(had={Stage.USER: 2})
+    known = Standing(Document(Kind.ENROLMENTS, "l", 5, had_all.body()), outstanding(id="l.2.0"))
+    changes = decided(entered(Stage.USER, Stage.ENGAGED), known)
+    assert set(changes) == {("messages", "l.2.0"), ("enrolments", "l")}
+    assert enrolment(changes["enrolments", "l"]).ended == "the lead became User"
+
+
+def test_a_step_that_is_out_counts_as_had():
+    """Nobody knows whether what a provider has in hand arrives: it does not come a second time."""
+    for status, step in ((State.SENDING, 1), (State.UNCERTAIN, 1), (State.PLANNED, 0)):
+        left = enrolment(decided(entered(Stage.ENGAGED), Standing(enrolled(), outstanding(status)))["enrolments", "l"])
+        known = Standing(Document(Kind.ENROLMENTS, "l", 5, left.body()), outstanding(id="l.2.0"))
+        assert ("messages", f"l.3.{step}") in decided(entered(Stage.USER, Stage.ENGAGED), known)
+
+
+def test_what_an_absorbed_lead_has_had_does_not_come_again():
+    """What waits gives way to the next step that neither has had; a lead that is further goes on as it was."""
+    waits = Standing(enrolled(), outstanding(), [other(1)])
+    changes = decided(absorbing(), waits)
+    assert set(changes) == {("messages", "l.1.0"), ("messages", "l.2.1"), ("enrolments", "l")}
+    assert decided(absorbing(), waits._replace(others=[other(0)])) == {}
+    assert decided(absorbing(), waits._replace(others=[other(1, Stage.ENGAGED)])) == {}
+    assert decided(absorbing(), Standing(None, None, [other(1)])) == {}
+    rest = decided(absorbing(), waits._replace(others=[other(2)]))
+    assert set(rest) == {("messages", "l.1.0"), ("enrolments", "l")}
+    assert enrolment(rest["enrolments", "l"]).ended == "the lead that was merged with it has had the rest"
+
+
+def test_what_an_absorbed_lead_is_being_sent_counts_too():
+    """Its message that is out; one that waits is cancelled, and the survivor's takes its place."""
+    for status, ids in ((State.SENDING, {"l.1.0", "l.2.1"}), (State.PLANNED, set())):
+        known = Standing(enrolled(), outstanding(), [other(0, message=outstanding(status, "o.1.0"))])
+        assert {id for kind, id in decided(absorbing(), known) if kind == "messages"} == ids
+
+
+def test_a_step_that_is_out_at_the_merge_is_followed_by_what_neither_has_had():
+    """It cannot be called back; the next one is planned when it settles, behind what the absorbed lead has had."""
+    out = Standing(enrolled(), outstanding(State.SENDING), [other(2)])
+    assert decided(absorbing(), out) == {}
+    changes = decided(facts(absorbed=["o"], settled=[Settled("l.1.0", "sent")]), out)
+    assert set(changes) == {("enrolments", "l")}
+    assert enrolment(changes["enrolments", "l"]).ended == "complete"
+
+
+def test_a_stage_that_a_merge_brings_is_begun_behind_what_the_other_has_had():
+    """The absorbed lead was there before, and its steps went to the same human."""
+    merged = entered(Stage.ENGAGED, absorbed=["o"], lead_before=lead_at(Stage.USER))
+    changes = decided(merged, Standing(enrolled(), outstanding(), [other(1, Stage.ENGAGED)]))
+    assert set(changes) == {("messages", "l.1.0"), ("enrolments", "l")}
+
+
 class Watched:
     """A store that counts what is read."""
 
@@ -242,6 +323,9 @@ async def test_the_standing_is_the_enrolment_and_its_message():
     ended = Watched(enrolled(None))
     assert await _read(ended, entered(Stage.ENGAGED)) == Standing(enrolled(None))
     assert await _read(Watched(), entered(Stage.ENGAGED)) == Standing()
+    both = Watched(known.enrolment, known.message, *(d for d in other(0, message=outstanding(id="o.1.0")) if d))
+    assert await _read(both, absorbing()) == Standing(*known[:2], (other(0, message=outstanding(id="o.1.0")),))
+    assert DRIPS.concerns(absorbing())
 
 
 class OneLead(RuleBasedStateMachine):
@@ -252,13 +336,14 @@ class OneLead(RuleBasedStateMachine):
         self.enrolment: Document | None = None
         self.messages: dict[str, Document] = {}
         self.stage = Stage.USER
+        self.others: tuple[Place, ...] = ()
         self.apply(facts(created=True))
 
     def apply(self, facts: Facts, own: Sequence[Change] = ()) -> None:
         known = Standing()
         if not facts.created:
             id = self.enrolment.body["message_id"] if self.enrolment else None
-            known = Standing(self.enrolment, self.messages.get(id) if id else None)
+            known = Standing(self.enrolment, self.messages.get(id) if id else None, self.others)
         changes = [*own, *DRIPS.decide(facts, known)]
         assert len({(c.kind, c.id) for c in changes}) == len(changes), "a document is written once in a commit"
         for change in changes:
@@ -288,6 +373,13 @@ class OneLead(RuleBasedStateMachine):
         newest = None if fresh else Instant("2020-01-01T00:00:00.000Z")
         self.apply(entered(stage, self.stage, newest=newest))
         self.stage = stage
+
+    @precondition(lambda self: not self.others)
+    @rule(stage=st.sampled_from(Stage), step=st.integers(0, 2))
+    def absorb(self, stage: Stage, step: int) -> None:
+        """Another lead of the same human, who has come so far in the sequence of some stage."""
+        self.others = (other(step, stage),)
+        self.apply(absorbing(self.stage))
 
     def move(self, found: Document, state: State) -> Change:
         message = Message.read(found.body).moved(state, at=AT)
@@ -332,6 +424,23 @@ class OneLead(RuleBasedStateMachine):
     def what_waits_is_for_the_stage(self) -> None:
         """Nothing waits for a stage that the lead has left."""
         assert all(d.body["stage"] == self.stage for d in self.in_state(*WAITING))
+
+    @invariant()
+    def no_step_goes_twice(self) -> None:
+        """However often a stage is entered, a step that has left, or was passed over, is not planned again."""
+        over = [d for d in self.messages.values() if d.body["status"] not in {*WAITING, State.CANCELLED}]
+        steps = [(d.body["stage"], d.body["step"]) for d in over]
+        assert len(steps) == len(set(steps))
+        waiting = [(d.body["stage"], d.body["step"]) for d in self.in_state(*WAITING)]
+        assert not set(waiting) & set(steps)
+
+    @invariant()
+    def nothing_waits_that_the_other_has_had(self) -> None:
+        """What went to the same human by another lead is not planned for this one."""
+        for place in self.others:
+            assert place.enrolment is not None
+            stage, step = place.enrolment.body["stage"], place.enrolment.body["step"]
+            assert all(d.body["step"] >= step for d in self.in_state(*WAITING) if d.body["stage"] == stage)
 
 
 TestOneLead = OneLead.TestCase

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nurture.sequences import Enrolment, enrol, following, message_id, step_of
+from nurture.sequences import Enrolment, enrol, following, had_by, message_id, most, step_of
 from tracker.product import ProductConfig
 from tracker.stages import Stage
 from tracker.times import Instant
@@ -47,6 +47,37 @@ def test_the_next_enrolment_has_the_next_number():
         (2, "l.2.0"),
         (3, "l.3.0"),
     ]
+
+
+def test_a_stage_that_is_entered_again_goes_on_where_it_was_left():
+    """Steps that a lead has had do not come again; where none is left it is not enrolled."""
+    first = enrol("l", TWO, Stage.USER, before=None, at=AT)
+    assert first is not None
+    assert (had_by(first, out=False), had_by(first, out=True)) == ({}, {Stage.USER: 1})
+    again = enrol("l", TWO, Stage.USER, before=first, at=LATER, had={Stage.USER: 1})
+    assert again is not None
+    assert (again.number, again.step, again.message_id, again.had) == (2, 1, "l.2.1", {Stage.USER: 1})
+    end = following("l", again, TWO)
+    assert (end.ended, had_by(end, out=True), had_by(end, out=False)) == ("complete", {Stage.USER: 2}, {Stage.USER: 2})
+    assert enrol("l", TWO, Stage.USER, before=end, at=LATER, had=end.had) is None
+
+
+def test_what_an_earlier_version_kept_is_read():
+    """An enrolment that does not say what the lead has had stands at a step: those before it were had."""
+    body = Enrolment(number=1, stage=Stage.USER, step=1, message_id="l.1.1", started_at=AT).body()
+    del body["had"]
+    assert had_by(Enrolment.read(body), out=False) == {Stage.USER: 1}
+    assert had_by(None, out=True) == {}
+
+
+def test_a_sequence_goes_on_behind_what_another_lead_has_had():
+    """Of two leads that are one, the one that has come further counts, stage by stage."""
+    first = enrol("l", TWO, Stage.USER, before=None, at=AT)
+    assert first is not None
+    after = following("l", first, TWO, others={Stage.USER: 2, Stage.ENGAGED: 1})
+    assert (after.message_id, after.ended, after.had) == (None, "complete", {Stage.USER: 2, Stage.ENGAGED: 1})
+    assert most() == {}
+    assert most({Stage.USER: 1}, {Stage.USER: 2}, {Stage.ENGAGED: 1}) == {Stage.USER: 2, Stage.ENGAGED: 1}
 
 
 def test_a_stage_without_steps_enrols_nobody():
@@ -91,5 +122,7 @@ def test_a_sequence_has_as_many_messages_as_steps(steps: int, number: int):
 
 def test_an_enrolment_is_what_it_was_when_it_is_read_again():
     """Nothing of it is lost in the store."""
-    enrolment = Enrolment(number=2, stage=Stage.USER, step=1, message_id=None, started_at=AT, ended="complete")
+    enrolment = Enrolment(
+        number=2, stage=Stage.USER, step=1, message_id=None, started_at=AT, ended="complete", had={Stage.USER: 2}
+    )
     assert Enrolment.read(enrolment.body()) == enrolment

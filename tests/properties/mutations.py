@@ -116,8 +116,8 @@ MUTATIONS: tuple[Mutation, ...] = (
         2,
         "a step of the stage before stays planned",
         "nurture/planning.py",
-        'reason=f"the lead is {facts.lead.stage} by now", at=at)\n            if cancelled is not None:',
-        'reason=f"the lead is {facts.lead.stage} by now", at=at)\n            if cancelled == "":',
+        "cancelled = self._called_back(known.message, facts, why)\n        if cancelled is not None:",
+        'cancelled = self._called_back(known.message, facts, why)\n        if cancelled == "":',
     ),
     Mutation(
         3,

@@ -34,7 +34,7 @@ REVIEW_KINDS: dict[str, str] = {
     "template": "Template trouble",
 }
 REPLAYED: dict[str, str] = {
-    "uncertain": "It may have arrived already. Replay sends it once more.",
+    "uncertain": "It may have arrived already. Replay sends it once more; Discard takes it for sent.",
     "message": "Replay sends it once more.",
     "outbound": "Replay sends it once more, with the same id.",
     "threshold": "Replay announces it once more, and closes the item where somebody has decided by now.",

@@ -30,6 +30,8 @@ class Replay(Input):
 
 
 class Discard(Input):
+    """Why. A message that may have been sent (`uncertain`) counts as sent then, and its sequence goes on."""
+
     reason: Line | None = None
 
 
