@@ -182,6 +182,7 @@ class Delivery:
             at=instant(now),
             decision=checks,
             lease_until=later(now, seconds=self._lease),
+            recipient=verdict.address,
             links=tracked.links,
             said=tracked.content.text if message.channel is Channel.CHATBOT and message.template_id else None,
         )

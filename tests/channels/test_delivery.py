@@ -495,6 +495,44 @@ async def test_a_bounce_ends_all_mail_to_the_address(store: Store, clock: Clock)
     assert item.body["kind"] == ReviewKind.MESSAGE
 
 
+async def test_a_bounce_bars_the_address_and_not_the_person(store: Store, clock: Clock):
+    """Once the CRM has corrected the address everything goes to the new one, and nothing to the bad one ever again."""
+    sender = ScriptedSender(Refused("550 5.1.1 nobody here", bounced=True))
+    rig = Rig(store, clock, {Channel.EMAIL: sender})
+    await rig.furnish()
+    lead_id = await rig.login(email="typo@example.com")
+    await rig.live(2)
+    for address, state in (("right@example.com", State.SENT), ("typo@example.com", State.SKIPPED)):
+        clock.forward(hours=1)
+        await rig.login(email=address)
+        ids = [await rig.message(lead_id, category) for category in Category]
+        await rig.quiet()
+        assert [(await rig.stored(id)).status for id in ids] == [state] * 3
+    assert {outgoing.to for outgoing in sender.given[1:]} == {"right@example.com"}
+
+
+async def test_a_bounce_that_comes_late_is_about_the_address_that_was_written_to(store: Store, clock: Clock):
+    """The address that the CRM told meanwhile is as good as before."""
+    sender = ScriptedSender(Refused("550 5.1.1 nobody here", bounced=True))
+    rig = Rig(store, clock, {Channel.EMAIL: sender})
+    await rig.furnish({})
+    lead_id = await rig.login(email="typo@example.com")
+    await rig.message(lead_id)
+    sender.gate.clear()
+    work = asyncio.create_task(rig.quiet())
+    await sender.arrived.acquire()
+    clock.forward(seconds=1)
+    await rig.login(email="right@example.com")
+    sender.gate.set()
+    await work
+    id = await rig.message(lead_id, Category.REPLY)
+    await rig.quiet()
+    assert [outgoing.to for outgoing in sender.given] == ["typo@example.com", "right@example.com"]
+    assert (await rig.stored(id)).status is State.SENT
+    (suppression,) = (await rig.person(lead_id)).suppressions
+    assert suppression.address == "typo@example.com"
+
+
 class Clumsy:
     """A sender with a mistake of its own in it, which one message meets."""
 
