@@ -84,10 +84,15 @@ async def newest(store: Store, sender: str, *, since: Instant | None = None, lim
     return sorted((StoredTurn.read(document.body) for document in page.items), key=lambda turn: turn.number)
 
 
-async def place(store: Store, lead_id: str) -> str | None:
-    """Return the conversation in which a lead was last talked with."""
-    page = await store.find(TURNS_BY_LEAD, lead_id, reverse=True, limit=1)
-    return page.items[0].body["conversation_id"] if page.items else None
+LOOKED_AT = 20
+"""How many turns back it is looked where a lead was talked with."""
+
+
+async def places(store: Store, lead_ids: Iterable[str]) -> list[str]:
+    """Return the conversations in which these leads were last talked with, the newest first."""
+    pages = [await store.find(TURNS_BY_LEAD, id, reverse=True, limit=LOOKED_AT) for id in lead_ids]
+    turns = sorted((d.body for page in pages for d in page.items), key=lambda turn: str(turn["at"]), reverse=True)
+    return list(dict.fromkeys(turn["conversation_id"] for turn in turns))
 
 
 def tracker(sender: str, conversation: Conversation, turns: list[StoredTurn], slots: Iterable[str]) -> dict[str, Any]:

@@ -121,7 +121,8 @@ class Callbacks:
         async def effect(loaded: Loaded) -> Effect:
             found, message = await self._current(id, callback)
             noted = message.but(callbacks=(*message.callbacks, callback), updated_at=callback.at)
-            stop = bounce(loaded, message.channel, why.error, callback.at) if why.bounced else []
+            bad = message.recipient
+            stop = bounce(loaded, message.channel, why.error, callback.at, recipient=bad) if why.bounced else []
             if not _ends(message, callback):
                 return Effect([write(found, noted), *stop])
             attempts = (*message.attempts, Attempt(at=callback.at, outcome="failed", error=why.error))

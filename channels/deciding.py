@@ -49,8 +49,8 @@ def decide(
         checks.append(Check(check=check, input=input, outcome=outcome or "ok"))
         return outcome is not None
 
-    address = _address(message.channel, person)
-    if failed("suppression", _told(person), _suppressed(message, person)):
+    address = person.address_on(message.channel)
+    if failed("suppression", _told(person), _suppressed(message, person, address)):
         return Verdict("skip", tuple(checks))
     if failed("consent", _consent(message.channel, person), _not_allowed(message, person, config)):
         return Verdict("skip", tuple(checks))
@@ -111,9 +111,9 @@ def _not_as(wanted: bool, *, met: bool) -> str | None:
     return None if met is wanted else f"skipped: it {'holds' if met else 'does not hold'}"
 
 
-def _suppressed(message: Message, person: Person) -> str | None:
+def _suppressed(message: Message, person: Person, address: str) -> str | None:
     for suppression in person.suppressions:
-        if suppression.channel is not message.channel:
+        if suppression.channel is not message.channel or not suppression.holds_for(address):
             continue
         if suppression.scope == "all" or message.category is Category.NURTURE:
             return f"skipped: {suppression.reason}"
@@ -121,7 +121,7 @@ def _suppressed(message: Message, person: Person) -> str | None:
 
 
 def _told(person: Person) -> str:
-    return ", ".join(f"{s.channel} {s.reason} ({s.scope})" for s in person.suppressions) or "none"
+    return ", ".join(f"{s.channel} {s.reason} ({s.address or s.scope})" for s in person.suppressions) or "none"
 
 
 def _consent(channel: Channel, person: Person) -> str:
@@ -177,8 +177,3 @@ def _no_such_step(message: Message, config: ProductConfig | None) -> str | None:
     if config is None or not is_step or config.step(message.stage, message.step) is not None:
         return None
     return f"skipped: the sequence of {message.stage} has no such step by now"
-
-
-def _address(channel: Channel, person: Person) -> str:
-    addresses = {Channel.EMAIL: person.email, Channel.WHATSAPP: person.whatsapp_id or person.phone}
-    return addresses.get(channel, person.visitor) or ""

@@ -14,6 +14,7 @@ from channels.deciding import Verdict, decide
 from channels.email import CONNECTIONS
 from channels.links import Tracked, track
 from channels.messages import PRIORITY, Category, Check, Message, write
+from channels.order import LOOKED_AT, STUCK_HOURS, waits_until
 from channels.rendering import Content, Rendered, Unrenderable, as_html, render
 from channels.sending import Outgoing, Sender
 from channels.settling import Settling, current_message
@@ -27,8 +28,8 @@ from tracker.ports import Settled
 from tracker.recorder import Effect, Loaded, Recorder
 from tracker.review import ReviewKind
 from tracker.store.port import Change, Conflict, Document, Expect, Replace, Stale, StoreError
-from tracker.store.schema import MESSAGES_DUE, MESSAGES_SENDING, Kind
-from tracker.times import instant, later
+from tracker.store.schema import MESSAGES_BY_LEAD, MESSAGES_DUE, MESSAGES_SENDING, Kind
+from tracker.times import Instant, instant, just_after, later
 
 log = structlog.get_logger()
 
@@ -90,7 +91,7 @@ class Delivery:
         return []
 
     async def _one_by_one(self, messages: Sequence[Document]) -> None:
-        """Deliver one person's messages in order, so that none overtakes another."""
+        """Deliver one person's messages one after the other. A reply waits besides for those before it (`_turn`)."""
         for message in messages:
             await self._safely(message)
 
@@ -130,9 +131,10 @@ class Delivery:
         if verdict.outcome == "skip":
             await self._skip(found, verdict.checks)
         elif verdict.outcome == "hold":
-            until = verdict.until or later(now, seconds=HOLD_SECONDS)
-            held = message.moved(State.HELD, at=instant(now), decision=verdict.checks, due_at=until)
-            await self._store.commit(write(found, held))
+            await self._hold(found, message, verdict.checks, verdict.until or later(now, seconds=HOLD_SECONDS))
+        elif until := await self._turn(found, message):
+            check = Check(check="order", input="an earlier reply has not gone yet", outcome=f"held: until {until}")
+            await self._hold(found, message, (*verdict.checks, check), until)
         else:
             await self._go(found, message, loaded, verdict)
 
@@ -150,6 +152,25 @@ class Delivery:
         if message.replays or enrolment is None or enrolment.body["message_id"] == id:
             return None
         return "the sequence has ended or gone on without it"
+
+    async def _turn(self, found: Document, message: Message) -> Instant | None:
+        """Return until when a reply waits for earlier ones, which another process may be sending; None: it is next."""
+        if message.category is not Category.REPLY:
+            return None
+        now = self._recorder.clock()
+        page = await self._store.find(
+            MESSAGES_BY_LEAD,
+            message.lead_id,
+            low=later(now, hours=-STUCK_HOURS),
+            high=just_after(message.created_at),
+            reverse=True,
+            limit=LOOKED_AT,
+        )
+        return waits_until(found, page.items, now)
+
+    async def _hold(self, found: Document, message: Message, checks: tuple[Check, ...], until: Instant) -> None:
+        at = instant(self._recorder.clock())
+        await self._store.commit(write(found, message.moved(State.HELD, at=at, decision=checks, due_at=until)))
 
     async def _go(self, found: Document, message: Message, loaded: Loaded, verdict: Verdict) -> None:
         try:
@@ -204,6 +225,7 @@ class Delivery:
             at=instant(now),
             decision=checks,
             lease_until=later(now, seconds=self._lease),
+            recipient=verdict.address,
             links=tracked.links,
             said=tracked.content.text if message.channel is Channel.CHATBOT and message.template_id else None,
         )

@@ -54,7 +54,8 @@ class Callback(Document, frozen=True, kw_only=True):
 class Message(Document, frozen=True, kw_only=True):
     """Attributes: stage: of the sequence that the message belongs to. variables: JSON text. waiting: whether the due
     queue holds it. lease_until: in `sending`, when its outcome counts as unknown. author: the salesperson who wrote it.
-    said: what a template came to, kept for web chat, whose reader may come back.
+    said: what a template came to, kept for web chat, whose reader may come back. recipient: the address to which it was
+    last sent, which may no longer be the person's when it comes back.
     """
 
     lead_id: str
@@ -86,6 +87,7 @@ class Message(Document, frozen=True, kw_only=True):
     """The last links followed."""
     author: str | None = None
     said: str | None = None
+    recipient: str | None = None
 
     @property
     def replays(self) -> int:

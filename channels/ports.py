@@ -58,6 +58,8 @@ class Threads(Protocol):
     async def thread_of(self, lead_id: str, visitor: str, product_id: str) -> str:
         """Return the conversation in which a lead is talked with: the last one, else the visitor's about the product.
 
+        Args: visitor: one of the person's; it may have several.
+
         Raises: Unavailable: the store is away.
         """
         ...

@@ -62,7 +62,7 @@ class Settling:
             case Later() if message.tries + 1 < ATTEMPTS:
                 await self._again(id, outcome, lease)
             case Refused(bounced=True) if message.channel is Channel.EMAIL:
-                metadata = {"message_id": id, "error": outcome.error}
+                metadata = {"message_id": id, "error": outcome.error, "recipient": message.recipient}
                 key = message.mark(id, "bounce")
                 bounce = Happening("leadline", key, EventType.EMAIL_BOUNCE, message.channel, at, metadata)
                 end = self._end(id, State.DEAD, outcome.error, lease)
@@ -159,7 +159,7 @@ class Settling:
                 id=_unsure_id(id, len(attempts)) if to is State.UNCERTAIN else None,
             )
             ended = message.moved(to, at=at, attempts=attempts, lease_until=None)
-            also = bounce(loaded, message.channel, error, at) if bounced else []
+            also = bounce(loaded, message.channel, error, at, recipient=message.recipient) if bounced else []
             failure = Failure(id, message.channel, message.template_id, error, len(attempts), tried)
             failures = [] if to is State.UNCERTAIN else [failure]
             return Effect([write(found, ended), item, *also], settled, failures)
@@ -192,9 +192,13 @@ def opted_out(id: str, message: Message, at: Instant, error: str) -> Happening:
     return Happening("leadline", message.mark(id, "unsubscribe"), EventType.UNSUBSCRIBE, message.channel, at, metadata)
 
 
-def bounce(loaded: Loaded, channel: Channel, error: str, at: Instant) -> list[Change]:
-    """The changes that stop everything to an address that is bad."""
-    stop = Suppression(channel=channel, reason=error, at=at, scope="all")
+def bounce(loaded: Loaded, channel: Channel, error: str, at: Instant, *, recipient: str | None = None) -> list[Change]:
+    """The changes that stop everything to an address that is bad.
+
+    Args: recipient: the address. None: the one that the person has now.
+    """
+    address = recipient or loaded.person.address_on(channel) or None
+    stop = Suppression(channel=channel, reason=error, at=at, scope="all", address=address)
     return person_changes(loaded.person_id, loaded.person_version, loaded.person.suppress(stop), loaded.person)
 
 

@@ -1,12 +1,19 @@
 """Plugs the bot's conversations into web chat."""
 
 from bot.talks import Inbound, Talks
-from bot.turns import StoredTurn, conversation_id, place
+from bot.turns import StoredTurn, conversation_id, places
 from channels.chat_sender import sent_to
 from channels.ports import Choice, Line, Remark
 from tracker.identity import Key
+from tracker.lead import Lead
+from tracker.people import owners
 from tracker.store.port import Store
+from tracker.store.schema import Kind
 from tracker.times import Instant
+
+SENDER = "web-"
+WEB = conversation_id(SENDER)
+"""What the id of a conversation on web chat begins with. A visitor's id, which has no dash, and a product's follow."""
 
 
 class TalkingAssistant:
@@ -37,15 +44,29 @@ class TalkingAssistant:
 
 
 class WebChatThreads:
-    """Where a lead is in web chat: a prospect who switched products is still in the conversation that it began."""
+    """Where a lead is in web chat: in the conversation that it went on with last.
+
+    A prospect who switched products is still in the one that it began. Two people in one have a visitor each, of which
+    the person keeps one, and what the absorbed lead said stays with that lead.
+    """
 
     def __init__(self, store: Store):
         self._store = store
 
     async def thread_of(self, lead_id: str, visitor: str, product_id: str) -> str:
-        last = await place(self._store, lead_id)
-        if last is not None and last.startswith(conversation_id(_sender(visitor, ""))):
-            return last
+        (found,) = await self._store.get(Kind.LEADS, lead_id)
+        absorbed = Lead.read(found.body).absorbed if found else ()
+        said_in = {
+            thread: thread.removeprefix(WEB).partition("-")[0]
+            for thread in await places(self._store, (lead_id, *absorbed))
+            if thread.startswith(WEB)
+        }
+        keys = {its: Key("visitor", its) for its in (visitor, *said_in.values())}
+        owned = (await owners(self._store, list(keys.values()))).by_key
+        whose = owned.get(keys[visitor])
+        for thread, its in said_in.items():  # after an undone merge a visitor may be somebody else again
+            if its == visitor or (whose is not None and owned.get(keys[its]) == whose):
+                return thread
         return conversation_id(_sender(visitor, product_id))
 
 
@@ -60,4 +81,4 @@ def lines(turn: StoredTurn) -> list[Line]:
 
 
 def _sender(visitor: str, product_id: str) -> str:
-    return f"web-{visitor}-{product_id}"
+    return f"{SENDER}{visitor}-{product_id}"

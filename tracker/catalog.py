@@ -12,7 +12,7 @@ from tracker.errors import Fault, Invalid, NotFound, Outdated, Refused
 from tracker.ports import Templates
 from tracker.product import Product, ProductConfig, ProductVersion, Versioned, dump, parse, version_id
 from tracker.reading import everything
-from tracker.references import named_templates, stray_experiments, unasked_answers
+from tracker.references import endless_quiet, named_templates, stray_experiments, unasked_answers
 from tracker.store.port import Cursor, Document, Insert, Page, Replace, Store
 from tracker.store.schema import PRODUCT_VERSIONS, PRODUCTS_ALL, Kind
 from tracker.times import Instant, instant, now
@@ -115,11 +115,12 @@ class Catalog:
 
         Args: expected: refuse unless this version is the live one. draft: keep it without making it live. takes_over:
             earlier versions whose leads go by this one from now on.
-        Raises: Invalid: it names what does not exist, or takes over what it cannot. Outdated: another version is live.
+        Raises: Invalid: it names what does not exist, is always quiet, or takes over what it cannot. Outdated: another
+            version is live.
         """
         id, text = config.product_id, orjson.dumps(dump(config)).decode()
         if faults := await self.faults(dump(config), id):
-            raise Invalid("the configuration names what does not exist", *faults)
+            raise Invalid("the configuration cannot be kept", *faults)
         if draft and takes_over:
             raise Invalid("a draft takes nothing over", Fault("takes_over", "say it when the configuration goes live"))
 
@@ -240,12 +241,16 @@ class Catalog:
         self._names = None
 
     async def faults(self, given: Any, product_id: str) -> list[Fault]:
-        """Return what a configuration, as JSON, names that does not exist; none of what its model finds by itself."""
+        """Return what is wrong with a new version, given as JSON: mostly names of what does not exist.
+
+        None of what its model finds by itself.
+        """
         named = named_templates(given)
         missing = await self._templates.missing({(one.template_id, one.channel) for one in named}, product_id)
         return [
             *stray_experiments(given),
             *unasked_answers(given),
+            *endless_quiet(given),
             *(
                 Fault(one.path, f"there is no {f'{one.channel} ' if one.channel else ''}template {one.template_id!r}")
                 for one in named

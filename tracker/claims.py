@@ -99,7 +99,7 @@ def inheriting(person: Person, taken: Iterable[tuple[Key, Person]]) -> Person:
     for key, other in taken:
         channel = Channel.EMAIL if key.kind == "email" else Channel.WHATSAPP
         for suppression in other.suppressions:
-            if suppression.channel is channel:
+            if suppression.channel is channel and suppression.holds_for(key.value):
                 person = person.suppress(suppression)
         name = "email_consent" if channel is Channel.EMAIL else "whatsapp_consent"
         if getattr(other, name).status == "denied":

@@ -5,6 +5,7 @@ from typing import Any
 import orjson
 
 from tracker.events import Channel, Event, EventType
+from tracker.identity import email_address
 from tracker.person import Consent, Person, Suppression, SuppressionScope
 from tracker.times import Instant
 
@@ -33,7 +34,18 @@ def after(person: Person, event: Event) -> Person:
     if scope is None:
         return person
     channel = event.channel if event.channel is not Channel.PRODUCT else Channel.EMAIL
-    return person.suppress(Suppression(channel=channel, reason=event.event_type, at=event.timestamp, scope=scope))
+    address = _returned(person, event, channel) if event.event_type is EventType.EMAIL_BOUNCE else None
+    stop = Suppression(channel=channel, reason=event.event_type, at=event.timestamp, scope=scope, address=address)
+    return person.suppress(stop)
+
+
+def _returned(person: Person, event: Event, channel: Channel) -> str | None:
+    """Return the address that is bad: the one that the event names, else the person's, which is all that is known."""
+    named = orjson.loads(event.metadata).get("recipient")
+    try:
+        return email_address(named)
+    except (ValueError, TypeError):
+        return person.address_on(channel) or None
 
 
 def _wrote(person: Person, event: Event) -> Person:

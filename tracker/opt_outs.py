@@ -16,17 +16,24 @@ from tracker.store.schema import Kind
 from tracker.times import Instant
 from tracker.unit import Decision, run
 
-SCOPES = ("nurture", "all", "denied")
+ADDRESS = "address"
+"""The scope of what is about an address alone: everything to it, since it is bad."""
+
+SCOPES = ("nurture", "all", "denied", ADDRESS)
 
 EARLIER = "opted out earlier"
 
 
 class OptOut(Document, frozen=True, kw_only=True):
-    """What an address must not be sent. Its document id is the hash."""
+    """What an address must not be sent. Its document id is the hash.
+
+    Attributes: address: whose it is, where it is about that alone. Never kept: who comes back with it tells it.
+    """
 
     channel: Channel
     scope: str
     at: Instant
+    address: str | None = None
 
 
 class OptOuts:
@@ -46,7 +53,7 @@ class OptOuts:
         for key in filter(None, map(_address, names)):
             channel = Channel.EMAIL if key.kind == "email" else Channel.WHATSAPP
             consent = person.email_consent if channel is Channel.EMAIL else person.whatsapp_consent
-            for scope in _scopes(person, channel, consent):
+            for scope in _scopes(person, channel, consent, key.value):
                 id = self._hash(self._secrets[0], key, scope)
                 changes[id] = Insert(Kind.OPT_OUTS, id, OptOut(channel=channel, scope=scope, at=at).body())
         return [change for id, change in changes.items() if id not in set(known)]
@@ -84,7 +91,9 @@ class OptOuts:
         refused: dict[Key, list[OptOut]] = {}
         for found in await self._store.get(Kind.OPT_OUTS, *hashes):
             if found is not None:
-                refused.setdefault(hashes[found.id], []).append(OptOut.read(found.body))
+                key, opt_out = hashes[found.id], OptOut.read(found.body)
+                told = opt_out.but(address=key.value) if opt_out.scope == ADDRESS else opt_out
+                refused.setdefault(key, []).append(told)
         return refused
 
     @staticmethod
@@ -92,8 +101,9 @@ class OptOuts:
         return hmac.new(secret.encode(), f"opt-out\n{key.id}\n{scope}".encode(), hashlib.sha256).hexdigest()
 
 
-def _scopes(person: Person, channel: Channel, consent: Consent) -> list[str]:
-    scopes: list[str] = [s.scope for s in person.suppressions if s.channel is channel]
+def _scopes(person: Person, channel: Channel, consent: Consent, address: str) -> list[str]:
+    stops = [s for s in person.suppressions if s.channel is channel and s.holds_for(address)]
+    scopes: list[str] = [ADDRESS if s.address else s.scope for s in stops]
     return list(dict.fromkeys([*scopes, *(["denied"] if consent.status == "denied" else [])]))
 
 
@@ -108,8 +118,9 @@ def _refused(person: Person, opt_out: OptOut) -> Person:
     if opt_out.scope == "denied":
         name = "email_consent" if opt_out.channel is Channel.EMAIL else "whatsapp_consent"
         return person.but(**{name: Consent(status="denied", basis=EARLIER, at=opt_out.at)}).refuse_again(name)
-    scope: SuppressionScope = "all" if opt_out.scope == "all" else "nurture"
-    return person.suppress(Suppression(channel=opt_out.channel, reason=EARLIER, at=opt_out.at, scope=scope))
+    scope: SuppressionScope = "all" if opt_out.scope in {"all", ADDRESS} else "nurture"
+    stop = Suppression(channel=opt_out.channel, reason=EARLIER, at=opt_out.at, scope=scope, address=opt_out.address)
+    return person.suppress(stop)
 
 
 def _address(key: Key) -> Key | None:

@@ -27,17 +27,27 @@ CONSENTS = ("email_consent", "whatsapp_consent")
 
 
 class Suppression(Document, frozen=True, kw_only=True):
-    """Nothing of `scope` is sent on `channel` any more: `nurture` after an unsubscribe, `all` after a hard bounce."""
+    """Nothing of `scope` is sent on `channel` any more: `nurture` after an unsubscribe, `all` after a hard bounce.
+
+    Attributes: address: the only one that it is about, since it is bad. None for what the person said, which holds for
+    every address they have, and for a bounce that an earlier version kept.
+    """
 
     channel: Channel
     reason: str
     at: Instant
     scope: SuppressionScope = "nurture"
+    address: str | None = None
 
     @property
     def what(self) -> str:
         """What is refused and why, whenever that was."""
-        return f"{self.channel} {self.scope} {self.reason}"
+        of_address = f" {self.address}" if self.address else ""
+        return f"{self.channel} {self.scope} {self.reason}{of_address}"
+
+    def holds_for(self, address: str) -> bool:
+        """Whether nothing goes to `address`. A number is the same with its plus and, as WhatsApp's id, without."""
+        return self.address is None or self.address.removeprefix("+") == address.removeprefix("+")
 
 
 class CrmIdentity(Document, frozen=True, kw_only=True):
@@ -85,6 +95,11 @@ class Person(Document, frozen=True, kw_only=True):
 
     def with_lead(self, product_id: str, lead_id: str) -> "Person":
         return self.but(leads={**self.leads, product_id: lead_id})
+
+    def address_on(self, channel: Channel) -> str:
+        """Return where the person is written to on a channel; empty for nowhere."""
+        addresses = {Channel.EMAIL: self.email, Channel.WHATSAPP: self.whatsapp_id or self.phone}
+        return addresses.get(channel, self.visitor) or ""
 
     def suppress(self, suppression: Suppression) -> "Person":
         """Return the person with this suppression, kept once."""

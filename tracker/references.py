@@ -1,6 +1,7 @@
 """What a configuration names that has to exist elsewhere: steps, questions and templates. Pure.
 
-It is read from JSON as it was given, whatever else is wrong with it, so that all faults can be told at once.
+It is read from JSON as it was given, whatever else is wrong with it, so that all faults can be told at once. Endless
+quiet hours are found here too: a model that refused them could not read a version in use.
 """
 
 from collections.abc import Iterator
@@ -51,6 +52,18 @@ def unasked_answers(given: Any) -> list[Fault]:
         for slot in (points if isinstance(points, dict) else ())
         if clean(slot) not in SLOTS
     ]
+
+
+def endless_quiet(given: Any) -> list[Fault]:
+    """Return the fault of quiet hours that end when they begin: every end would be the next beginning, for ever.
+
+    No version in use is refused for it either.
+    """
+    quiet = given.get("quiet_hours") if isinstance(given, dict) else None
+    start, end = (quiet.get("start"), quiet.get("end")) if isinstance(quiet, dict) else (None, None)
+    if not isinstance(start, str) or start != end:
+        return []
+    return [Fault("quiet_hours/end", "is the start as well: nothing of a sequence would ever be sent")]
 
 
 _STAGES = {str(stage) for stage in Stage}

@@ -94,6 +94,14 @@ def test_the_first_suppression_that_holds_is_told():
     assert lines(judged(message(category=Category.TRANSACTIONAL), known))[0][1] == "skipped: email_bounce"
 
 
+@pytest.mark.parametrize(("address", "outcome"), [("4915112345678", "skip"), ("4915100000000", "send")])
+def test_a_suppression_of_an_address_holds_for_that_alone(address: str, outcome: str):
+    """A number is the same with its plus and without; the record says which address was bad."""
+    bad = stop(Channel.WHATSAPP, scope="all", reason="63024").but(address=address)
+    verdict = judged(message(Channel.WHATSAPP), person(phone="+4915112345678", suppressions=(bad,)))
+    assert (verdict.outcome, verdict.checks[0].input) == (outcome, f"whatsapp 63024 ({address})")
+
+
 @pytest.mark.parametrize(
     ("channel", "status", "outcome"),
     [

@@ -274,6 +274,74 @@ async def test_a_backlog_of_drips_delays_no_reply(rig: Rig, clock: Clock, sender
     assert sender.most_under_way <= 4
 
 
+async def replies(rig: Rig, clock: Clock, lead_id: str) -> list[str]:
+    """Three replies, one after the other."""
+    ids = []
+    for n in range(3):
+        clock.forward(seconds=1)
+        ids.append(await rig.message(lead_id, Category.REPLY, text=f"part {n}"))
+    return ids
+
+
+async def test_a_reply_that_is_tried_again_is_not_overtaken(store: Store, clock: Clock):
+    """What was said after it waits, and goes in its order; another lead's replies wait for nothing."""
+    sender = ScriptedSender(Later("429"))
+    rig = Rig(store, clock, {Channel.EMAIL: sender})
+    await rig.furnish({})
+    lead_id, other = await rig.login(), await rig.login("u2")
+    first, *rest = await replies(rig, clock, lead_id)
+    await rig.quiet()
+    assert sender.ids == [first]
+    assert [(await rig.stored(id)).decision[-1].check for id in rest] == ["order"] * 2
+    its = await rig.message(other, Category.REPLY)
+    await rig.quiet()
+    assert sender.ids == [first, its]
+    sender.outcomes.append(Later("429"))
+    await rig.live(2, step=0.05)
+    assert sender.ids == [first, its, first, first, *rest]
+
+
+async def test_a_reply_does_not_overtake_one_that_another_process_is_sending(store: Store, clock: Clock):
+    """Two processes and three replies: the second waits until the first has arrived."""
+    slow, quick = ScriptedSender(), ScriptedSender()
+    one, two = Rig(store, clock, {Channel.EMAIL: slow}), Rig(store, clock, {Channel.EMAIL: quick})
+    await one.furnish({})
+    lead_id = await one.login()
+    ids = await replies(one, clock, lead_id)
+    slow.gate.clear()
+    work = asyncio.create_task(one.delivery.work())
+    await slow.arrived.acquire()
+    await two.quiet()
+    assert (slow.ids, quick.ids) == (ids[:1], [])
+    slow.gate.set()
+    await work
+    clock.forward(seconds=2)
+    await two.quiet()
+    assert (slow.ids, quick.ids) == (ids[:1], ids[1:])
+
+
+@pytest.mark.parametrize("outcome", [Uncertain("the connection broke"), Refused("554 no")])
+async def test_a_reply_that_waits_for_a_person_blocks_no_other(store: Store, clock: Clock, outcome: SendOutcome):
+    """Nor does one that is planned for tomorrow, nor one that the process did not live to settle."""
+    sender = ScriptedSender(outcome)
+    rig = Rig(store, clock, {Channel.EMAIL: sender})
+    await rig.furnish({})
+    lead_id = await rig.login()
+    await rig.message(lead_id, Category.REPLY, due_at=later(clock(), hours=24))
+    ids = await replies(rig, clock, lead_id)
+    await rig.quiet()
+    assert sender.ids == ids
+    lost = await rig.message(lead_id, Category.REPLY)
+    sending = (await rig.stored(lost)).moved(State.SENDING, at=instant(clock()), lease_until=later(clock(), seconds=25))
+    await store.commit(Replace(Kind.MESSAGES, lost, 1, sending.body()))
+    clock.forward(seconds=1)
+    id = await rig.message(lead_id, Category.REPLY)
+    await rig.quiet()
+    assert id not in sender.ids
+    await rig.live(0.1, step=0.01)
+    assert sender.ids[-1] == id
+
+
 async def test_a_channel_that_is_off_holds_its_messages(store: Store, clock: Clock, sender: ScriptedSender):
     """Messages of a channel without settings wait, whatever their number, block nobody, and go when it is on."""
     rig = Rig(store, clock, {Channel.EMAIL: sender})
@@ -493,6 +561,44 @@ async def test_a_bounce_ends_all_mail_to_the_address(store: Store, clock: Clock)
     assert (await rig.stored(id)).decision[0].outcome == "skipped: email_bounce"
     (item,) = await rig.reviews(lead_id)
     assert item.body["kind"] == ReviewKind.MESSAGE
+
+
+async def test_a_bounce_bars_the_address_and_not_the_person(store: Store, clock: Clock):
+    """Once the CRM has corrected the address everything goes to the new one, and nothing to the bad one ever again."""
+    sender = ScriptedSender(Refused("550 5.1.1 nobody here", bounced=True))
+    rig = Rig(store, clock, {Channel.EMAIL: sender})
+    await rig.furnish()
+    lead_id = await rig.login(email="typo@example.com")
+    await rig.live(2)
+    for address, state in (("right@example.com", State.SENT), ("typo@example.com", State.SKIPPED)):
+        clock.forward(hours=1)
+        await rig.login(email=address)
+        ids = [await rig.message(lead_id, category) for category in Category]
+        await rig.quiet()
+        assert [(await rig.stored(id)).status for id in ids] == [state] * 3
+    assert {outgoing.to for outgoing in sender.given[1:]} == {"right@example.com"}
+
+
+async def test_a_bounce_that_comes_late_is_about_the_address_that_was_written_to(store: Store, clock: Clock):
+    """The address that the CRM told meanwhile is as good as before."""
+    sender = ScriptedSender(Refused("550 5.1.1 nobody here", bounced=True))
+    rig = Rig(store, clock, {Channel.EMAIL: sender})
+    await rig.furnish({})
+    lead_id = await rig.login(email="typo@example.com")
+    await rig.message(lead_id)
+    sender.gate.clear()
+    work = asyncio.create_task(rig.quiet())
+    await sender.arrived.acquire()
+    clock.forward(seconds=1)
+    await rig.login(email="right@example.com")
+    sender.gate.set()
+    await work
+    id = await rig.message(lead_id, Category.REPLY)
+    await rig.quiet()
+    assert [outgoing.to for outgoing in sender.given] == ["typo@example.com", "right@example.com"]
+    assert (await rig.stored(id)).status is State.SENT
+    (suppression,) = (await rig.person(lead_id)).suppressions
+    assert suppression.address == "typo@example.com"
 
 
 class Clumsy:

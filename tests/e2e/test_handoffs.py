@@ -333,6 +333,43 @@ async def test_a_handoff_stays_whole_when_its_lead_is_absorbed(
     assert (await api.get(f"/handoffs/{id}")).body["channel"] == "chatbot"
 
 
+@pytest.mark.parametrize("again", [True, False])
+async def test_a_reply_goes_to_the_thread_in_which_a_merged_person_wrote_last(
+    served: Served, api: Api, clock: Clock, *, again: bool
+) -> None:
+    """Whichever visitor the person keeps; after an undo each of the two is answered in a thread of their own."""
+
+    async def answer(text: str) -> list[list[str]]:
+        assert (await api.post(f"/handoffs/{id}/reply", {"text": text, "by": "ana"})).status == 200
+        await served.server.delivery.work()
+        return [[said for by, said in await its.thread() if by == "human"] for its in (laptop, phone)]
+
+    laptop, phone = Visitor(api, clock), Visitor(api, clock)
+    await laptop.say("hello")
+    id = await claimed(api, phone)
+    first, second = sorted((await api.get("/leads")).body["items"], key=lambda lead: lead["id"])
+    merge = await api.post(f"/persons/{second['person_id']}/merge", {"into": first["person_id"]})
+    if again:
+        await phone.say("are you there?")
+    assert await answer("Here I am") == [[], ["Here I am"]]
+    if not again:
+        await laptop.say("and here?")
+        assert await answer("There, too") == [["There, too"], ["Here I am"]]
+    await phone.say("bye")
+    assert (await api.post(f"/persons/merges/{merge.body['merge_id']}/undo")).status == 200
+    before = [await its.thread() for its in (laptop, phone)]
+    for lead in (first, second):
+        sent = {"lead_id": lead["id"], "channel": "chatbot", "text": f"To {lead['id']}"}
+        assert (await api.post("/messages/send", sent)).status == 202
+    clock.forward(seconds=1)
+    await served.server.delivery.work()
+    after = [await its.thread() for its in (laptop, phone)]
+    assert [now[len(then) :] for then, now in zip(before, after, strict=True)] == [
+        [("bot", f"To {first['id']}")],
+        [("bot", f"To {second['id']}")],
+    ]
+
+
 # drips
 
 

@@ -54,6 +54,16 @@ async def test_what_is_read_of_consent_may_be_put_back(api: Api) -> None:
     assert (await api.put(path, {"suppressed": [{"channel": "sms"}]})).status == 422
 
 
+async def test_a_bounce_that_is_read_and_put_back_is_still_of_its_address(api: Api) -> None:
+    """What is shown does not name the address: sent back, it must not become a word of the person."""
+    lead = await api.lead(email="typo@acme.example")
+    path = f"/persons/{lead['person_id']}/consent"
+    await api.event(lead["id"], "email_bounce", channel="email")
+    read = (await api.get(path)).body
+    assert [list(stop) for stop in read["suppressed"]] == [["channel", "reason", "at", "scope"]]
+    assert (await api.put(path, read)).body == read
+
+
 async def test_the_survivor_covers_both(api: Api) -> None:
     """One lead is left: its score, story and search are those of both; the absorbed id redirects."""
     older, younger = await two(api)

@@ -215,6 +215,19 @@ async def test_an_opt_out_holds_for_former_addresses(api: Api) -> None:
     assert (await refused(api, email="e3@acme.example"))[0] == []
 
 
+async def test_of_a_bad_address_only_that_is_remembered(api: Api) -> None:
+    """Who comes back with it is not written to there, and may be at any other address, as before."""
+    lead = await api.lead(email="typo@acme.example")
+    await api.event(lead["id"], "email_bounce", channel="email")
+    await api.put(f"/leads/{lead['id']}", {"email": "right@acme.example"})
+    await api.call("DELETE", f"/leads/{lead['id']}")
+    assert (await refused(api, email="right@acme.example"))[0] == []
+    assert (await refused(api, email="typo@acme.example"))[0] == ["email"]
+    back = await api.lead(email="typo@acme.example")
+    (stop,) = (await api.server.recorder.load(back["id"])).person.suppressions
+    assert (stop.scope, stop.address) == ("all", "typo@acme.example")
+
+
 async def test_an_opt_out_holds_for_the_addresses_of_both_who_were_merged(api: Api) -> None:
     """Also for the one that lost against the CRM's newer word."""
     one = await api.lead(email="ea@acme.example")

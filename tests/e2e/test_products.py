@@ -93,6 +93,7 @@ async def test_every_fault_of_a_configuration_is_told_with_its_path(api: Api) ->
             ],
             "scoring_rules": {"login_points": None, "answer_points": {"budget": 5, "bugdet": 5, "shoe_size": None}},
             "holdout": 200,
+            "quiet_hours": {"start": "09:00", "end": "09:00"},
         },
     )  # fmt: skip
     assert reply.status == 422
@@ -115,6 +116,7 @@ async def test_every_fault_of_a_configuration_is_told_with_its_path(api: Api) ->
             "scoring_rules/answer_points/bugdet",
             "scoring_rules/answer_points/shoe_size",
             "holdout",
+            "quiet_hours/end",
         ]
     )
     missing = [sequence(STEP, {**STEP, "channel": "whatsapp"}, {**STEP, "template_id": "gone"})]
@@ -131,13 +133,18 @@ async def test_what_is_not_put_over_http_is_checked_too(api: Api) -> None:
     """A file that seeds the store is held to the same."""
     variants = [{"name": "a", "template_id": "one"}, {"name": "b", "template_id": "two"}]
     experiment = {"experiment_id": "e", "stage": "User", "step": "3", "variants": variants}
-    given = {"experiments": [experiment], "scoring_rules": {"answer_points": {"bugdet": 5}}}
+    given = {
+        "experiments": [experiment],
+        "scoring_rules": {"answer_points": {"bugdet": 5}},
+        "quiet_hours": {"start": "09:00", "end": "09:00"},
+    }
     config = ProductConfig.model_validate({"product_id": "grid", "name": "Grid", **given})
     with pytest.raises(Invalid) as raised:
         await api.server.catalog.put(config, author="a file")
     assert [fault.path for fault in raised.value.faults] == [
         "experiments/0/step",
         "scoring_rules/answer_points/bugdet",
+        "quiet_hours/end",
         "experiments/0/variants/0/template_id",
         "experiments/0/variants/1/template_id",
     ]

@@ -112,3 +112,11 @@ def test_what_an_address_refused_goes_with_it() -> None:
     heir = inheriting(person(), [(EMAIL, other)])
     assert (heir.suppressions, heir.email_consent) == ((refused[0],), no)
     assert heir.whatsapp_consent.status == "unknown"
+
+
+@pytest.mark.parametrize("address", [EMAIL.value, "ann@former.example"])
+def test_a_bounce_goes_with_the_address_that_bounced(address: str) -> None:
+    """The mail of another address of theirs says nothing of this one."""
+    bounced = Suppression(channel=Channel.EMAIL, reason="550", at=AT, scope="all", address=address)
+    heir = inheriting(person(), [(EMAIL, person().suppress(bounced))])
+    assert heir.suppressions == ((bounced,) if address == EMAIL.value else ())

@@ -38,6 +38,30 @@ def test_a_suppression_is_kept_once() -> None:
     assert len(once.suppress(bounce.but(channel=Channel.WHATSAPP)).suppressions) == 2
 
 
+def test_a_bad_address_is_no_matter_to_another_one() -> None:
+    """Each that bounces is kept; what names none is the person's word, and holds for any."""
+    bounce = Suppression(channel=Channel.EMAIL, reason="email_bounce", at=AT, scope="all", address="a@example.com")
+    other = bounce.but(address="b@example.com")
+    person = PERSON.suppress(bounce).suppress(other).suppress(bounce.but(at=LATER))
+    assert person.suppressions == (bounce, other)
+    assert [stop.holds_for("a@example.com") for stop in (bounce, other, bounce.but(address=None))] == [
+        True,
+        False,
+        True,
+    ]
+    number = bounce.but(channel=Channel.WHATSAPP, address="4915112345678")
+    assert number.holds_for("+4915112345678")
+    assert not number.holds_for("")
+
+
+def test_what_an_earlier_version_kept_of_a_bounce_holds_for_the_person() -> None:
+    """It named no address, and nobody knows any more which one it was."""
+    body = {"channel": "email", "reason": "email_bounce", "at": AT, "scope": "all"}
+    kept = Suppression.read(body)
+    assert kept.holds_for("any@example.com")
+    assert kept.what == "email all email_bounce"
+
+
 def test_two_in_one_remember_what_they_refused_again() -> None:
     """Once each: a merge that is undone has to know. Of one person alone nothing is to be remembered."""
     bounce = Suppression(channel=Channel.EMAIL, reason="email_bounce", at=AT, scope="all")
@@ -84,6 +108,25 @@ def test_only_three_events_stop_anything(event_type: EventType) -> None:
     else:
         (suppression,) = after.suppressions
         assert suppression == Suppression(channel=Channel.EMAIL, reason=event_type, at=AT, scope=scope)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "address"),
+    [
+        ('{"recipient": "Typo@Example.com"}', "typo@example.com"),
+        ("{}", "right@example.com"),
+        ('{"recipient": null}', "right@example.com"),
+        ('{"recipient": ["typo@example.com"]}', "right@example.com"),
+        ('{"recipient": "nobody"}', "right@example.com"),
+    ],
+)
+def test_a_bounce_is_of_the_address_that_it_names(metadata: str, address: str) -> None:
+    """Where it names none, of the one that the person has; an unsubscribe names none, whatever is told with it."""
+    person = PERSON.but(email="right@example.com")
+    (stop,) = consent.after(person, event(EventType.EMAIL_BOUNCE).but(metadata=metadata)).suppressions
+    assert stop.address == address
+    (stop,) = consent.after(person, event(EventType.UNSUBSCRIBE).but(metadata=metadata)).suppressions
+    assert stop.address is None
 
 
 def test_an_unsubscribe_stops_the_channel_it_came_by() -> None:

@@ -2,12 +2,13 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.strategies import json_values
 from tracker.events import Channel
-from tracker.references import Named, named_templates, stray_experiments, unasked_answers
+from tracker.references import Named, endless_quiet, named_templates, stray_experiments, unasked_answers
 
 STEP = {"delay_hours": 0, "channel": "email", "template_id": "welcome"}
 
@@ -61,9 +62,26 @@ def test_points_are_for_questions_that_the_assistant_asks() -> None:
         assert unasked_answers({"scoring_rules": odd}) == []
 
 
+@pytest.mark.parametrize(
+    ("quiet", "paths"),
+    [
+        ({"start": "09:00", "end": "09:00", "time_zone": "Europe/Berlin"}, ["quiet_hours/end"]),
+        ({"start": "00:00", "end": "00:00"}, ["quiet_hours/end"]),
+        ({"start": "22:00", "end": "07:00"}, []),
+        (None, []),
+        ([], []),
+        ("22:00", []),
+        ({"start": 9, "end": 9}, []),
+    ],
+)
+def test_quiet_hours_leave_some_of_the_day(quiet: Any, paths: list[str]) -> None:
+    """Ones that end when they begin would hold nurture for ever; what is no span of hours is the model's to refuse."""
+    assert [fault.path for fault in endless_quiet({"quiet_hours": quiet})] == paths
+
+
 names = st.sampled_from(
     ["nurturing_sequences", "messages", "experiments", "variants", "re_engagement", "stage", "step", "template_id",
-     "channel", "event_seen", "message", "scoring_rules", "answer_points"]
+     "channel", "event_seen", "message", "scoring_rules", "answer_points", "quiet_hours", "start", "end"]
 )  # fmt: skip
 shapes: st.SearchStrategy[Any] = st.recursive(
     json_values | st.sampled_from(["User", "email", 0]),

@@ -118,7 +118,8 @@ class PersonRoutes:
             for given in call.body.suppressed:
                 stop = Suppression(channel=given.channel, reason=given.reason, at=given.at or at, scope=given.scope)
                 before = after
-                if stop not in person.suppressions:  # what was read may be put back, and says nothing new
+                # What was read may be put back, and says nothing new; it does not show which address was bad.
+                if stop not in [kept.but(address=None) for kept in person.suppressions]:
                     after = after.suppress(stop)
                 told += [f"{stop.channel} suppressed"] if after is not before else []
             if after is person:
@@ -152,5 +153,5 @@ def _view(person: Person) -> dict[str, Any]:
     return {
         "email": body["email_consent"],
         "whatsapp": body["whatsapp_consent"],
-        "suppressed": body["suppressions"],
+        "suppressed": [{name: stop[name] for name in SuppressionView.model_fields} for stop in body["suppressions"]],
     }
