@@ -275,6 +275,22 @@ async def test_a_late_no_of_the_first_sending_holds(store: Store, clock: Clock, 
     assert len(await rig.events(lead_id, EventType.UNSUBSCRIBE)) == (code == "63014")
 
 
+async def test_a_late_no_is_about_the_number_that_was_written_to(store: Store, clock: Clock):
+    """Not about the one that the CRM has told meanwhile."""
+    rig = Rig(store, clock, {Channel.WHATSAPP: ScriptedSender(Sent("SM1"))})
+    await rig.furnish({})
+    lead_id = await rig.login(phone="+4915112345678")
+    await rig.happen(lead_id, EventType.WHATSAPP_REPLY, Channel.WHATSAPP)
+    id = await rig.message(lead_id, channel=Channel.WHATSAPP)
+    await rig.quiet()
+    clock.forward(seconds=1)
+    await rig.login(phone="+4915198765432")
+    assert await Callbacks(rig.recorder, rig.delivery.settling).take(id, "SM1", "undelivered", "63024")
+    (suppression,) = (await rig.person(lead_id)).suppressions
+    assert suppression.holds_for("+4915112345678")
+    assert not suppression.holds_for("+4915198765432")
+
+
 async def test_a_template_is_looked_at_again(store: Store, clock: Clock, sender: ScriptedSender):
     """While it does not render the item stays, with the new error; mended, it closes and nothing old is sent."""
     rig = await made(store, clock, sender)
