@@ -28,7 +28,8 @@ NUMBER = "+4915155507373"
 async def dump(store: Store) -> str:
     """Everything in a store as one text."""
     if isinstance(store, SqliteStore):
-        return "\n".join(store._reader.iterdump())
+        tables = store._read("SELECT name FROM sqlite_schema WHERE type = 'table'", ())
+        return "\n".join(str(row) for (table,) in tables for row in store._read(f"SELECT * FROM {table}", ()))
     assert isinstance(store, MongoStore)
     kinds = [[str(d) async for d in store._database[str(kind)].find()] for kind in Kind]
     return "\n".join(text for its in kinds for text in its)

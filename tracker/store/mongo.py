@@ -32,7 +32,6 @@ from tracker.store.mongo_language import (
     commands,
     document_of,
     field_of,
-    is_primary,
     stretches,
     writes_of,
 )
@@ -216,7 +215,7 @@ class MongoStore:
 
     async def _range(self, index: Index, terms: Raw, *, reverse: bool, limit: int) -> list[Raw]:
         # The hint makes the promise of the schema table hold whatever the planner has learned meanwhile.
-        name = "_id_" if is_primary(index) else index.name
+        name = "_id_" if index.is_primary else index.name
         way = DESCENDING if reverse else ASCENDING
         order = [(field, way) for field in dict.fromkeys((field_of(index.range), "_id"))]
         with self._reading():
@@ -418,7 +417,7 @@ class MongoStore:
 def _index_models() -> dict[Kind, list[IndexModel]]:
     models: dict[Kind, list[IndexModel]] = {}
     for index in INDEXES:
-        if is_primary(index):
+        if index.is_primary:
             continue
         keys = [(field, ASCENDING) for field in dict.fromkeys((*index.prefix, field_of(index.range), "_id"))]
         partial = {"partialFilterExpression": dict([index.where])} if index.where else {}

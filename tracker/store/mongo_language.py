@@ -118,11 +118,6 @@ def _fields(index: Index) -> tuple[str, ...]:
     return (*index.prefix, index.range, *([index.where[0]] if index.where else []))
 
 
-def is_primary(index: Index) -> bool:
-    """Return whether the index is the one that every collection has."""
-    return index.range == "id" and not index.prefix
-
-
 def field_of(name: str) -> str:
     """Return the field in which MongoDB has what the schema table calls `name`."""
     return "_id" if name == "id" else name

@@ -60,6 +60,11 @@ class Index:
     range: str
     where: tuple[str, str | int | bool] | None = None
 
+    @property
+    def is_primary(self) -> bool:
+        """Whether it is the one by id that every kind has anyway."""
+        return self.range == "id" and not self.prefix
+
 
 LEADS_ALL = Index("leads_all", Kind.LEADS, (), "id")
 LEADS_BY_PRODUCT = Index("leads_by_product", Kind.LEADS, ("product_id",), "id")

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import sqlite3
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +9,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import apsw
 import orjson
 
 from tracker.store.port import (
@@ -59,6 +59,7 @@ class SqliteStore:
     def __init__(self, path: Path):
         self._path = path
         self._writer = connect(path)
+        self._execute = self._writer.cursor().execute  # a cursor for each statement would be a sixth of its price
         self._reader = connect(path)
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="sqlite-commit")
         self._waiting: deque[_Waiting] = deque()
@@ -76,7 +77,7 @@ class SqliteStore:
             path.parent.mkdir(parents=True, exist_ok=True)
             _prepare(path)
             return cls(path)
-        except (sqlite3.DatabaseError, OSError) as error:
+        except (apsw.Error, OSError) as error:
             raise Unusable(f"{path} cannot be opened as a Leadline database: {error}") from error
 
     async def get(self, kind: Kind, *ids: str) -> list[Document | None]:
@@ -152,7 +153,7 @@ class SqliteStore:
     def _read(self, sql: str, values: Sequence[Any]) -> list[Any]:
         try:
             return self._reader.execute(sql, values).fetchall()
-        except sqlite3.Error as error:
+        except apsw.Error as error:
             raise Unavailable("the database cannot be read", retry_after=5) from error
 
     async def _work(self) -> None:
@@ -184,37 +185,36 @@ class SqliteStore:
         loop = asyncio.get_running_loop()
         try:
             try:
-                self._writer.execute("BEGIN IMMEDIATE")
-            except sqlite3.OperationalError:  # another process writes: wait for it, in the thread
+                self._execute("BEGIN IMMEDIATE")
+            except apsw.BusyError:  # another process writes: wait for it, in the thread
                 await loop.run_in_executor(self._disk, self._begin_patiently)
             if _generation(self._writer) != self._generation:
                 self._undo()
                 raise Unavailable("a backup was restored: this process has to start again", retry_after=3)
             outcomes = self._apply(units)
-        except sqlite3.Error as error:
+        except apsw.Error as error:
             self._undo()
             raise Unavailable(f"the database cannot be written: {error}", retry_after=5) from error
         try:
-            await loop.run_in_executor(self._disk, self._writer.execute, "COMMIT")
-        except sqlite3.Error as error:
-            # A full disk is told before anything is kept; what else can fail in a sync leaves it open.
-            kept_nothing = isinstance(error, sqlite3.OperationalError) and "full" in str(error)
+            await loop.run_in_executor(self._disk, self._execute, "COMMIT")
+        except apsw.Error as error:
             self._undo()
-            fate = Unavailable if kept_nothing else Unknown
+            # A full disk is told before anything is kept; what else can fail in a sync leaves it open.
+            fate = Unavailable if isinstance(error, apsw.FullError) else Unknown
             raise fate(f"the database could not finish a write: {error}", retry_after=5) from error
         return outcomes
 
     def _begin_patiently(self) -> None:
-        self._writer.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+        self._writer.set_busy_timeout(BUSY_MS)
         try:
-            self._writer.execute("BEGIN IMMEDIATE")
+            self._execute("BEGIN IMMEDIATE")
         finally:
-            self._writer.execute("PRAGMA busy_timeout=0")
+            self._writer.set_busy_timeout(0)
 
     def _undo(self) -> None:
-        with contextlib.suppress(sqlite3.Error):  # a closed connection refuses even to be asked
+        with contextlib.suppress(apsw.Error):  # a closed connection refuses even to be asked
             if self._writer.in_transaction:
-                self._writer.execute("ROLLBACK")
+                self._execute("ROLLBACK")
 
     def _apply(self, units: list[Sequence[Change]]) -> list[Outcome]:
         """Write the units all at once; where one is refused, which is rare, again behind a savepoint each.
@@ -234,13 +234,13 @@ class SqliteStore:
         for (kind, id), first in counters.items():
             sql = _SQL[kind]
             values = (id, orjson.dumps(stamp(kind, first)).decode(), *map(first.get, sql.columns), first["value"])
-            self._writer.execute(sql.increment, values)
+            self._execute(sql.increment, values)
         return outcomes
 
     def _try(self, changes: Iterable[Change]) -> Outcome:
         """Write changes, all or none, and return what was in their way."""
         outcome: Outcome = None
-        self._writer.execute("SAVEPOINT unit")
+        self._execute("SAVEPOINT unit")
         try:
             for change in changes:
                 self._apply_one(change)
@@ -249,29 +249,31 @@ class SqliteStore:
         except _NOT_JSON as error:
             outcome = TypeError(f"this cannot be stored: {error}")
         if outcome is not None:
-            self._writer.execute("ROLLBACK TO unit")
-        self._writer.execute("RELEASE unit")
+            self._execute("ROLLBACK TO unit")
+        self._execute("RELEASE unit")
         return outcome
 
     def _apply_one(self, change: Change) -> None:
-        execute, sql = self._writer.execute, _SQL[change.kind]
+        execute, changed, sql = self._execute, self._writer.changes, _SQL[change.kind]
         match change:
             case Insert(kind, id, body):
                 try:
                     execute(sql.insert, (id, orjson.dumps(stamp(kind, body)).decode(), *map(body.get, sql.columns)))
-                except sqlite3.IntegrityError:
+                except apsw.ConstraintError:
                     raise Duplicate(kind, id) from None
             case Replace(kind, id, version, body):
                 text, columns = orjson.dumps(stamp(kind, body)).decode(), [*map(body.get, sql.columns)]
-                if execute(sql.replace_body, (text, id, version, *columns)).rowcount != 1 and (
-                    not columns or execute(sql.replace, (text, *columns, id, version)).rowcount != 1
-                ):
+                execute(sql.replace_body, (text, id, version, *columns))
+                if columns and not changed():
+                    execute(sql.replace, (text, *columns, id, version))
+                if not changed():
                     raise Stale(kind, id)
             case Expect(kind, id, version):
-                if execute(sql.expect, (id, version)).fetchone() is None:
+                if execute(sql.expect, (id, version)).get is None:
                     raise Stale(kind, id)
             case Delete(kind, id, version):
-                if execute(sql.delete, (id, version)).rowcount != 1:
+                execute(sql.delete, (id, version))
+                if not changed():
                     raise Stale(kind, id)
             case Increment(_, _, by, labels):  # summed over the group by `_apply`
                 orjson.dumps({"value": by, **labels})
@@ -292,7 +294,7 @@ class _Waiting(NamedTuple):
             self.future.set_exception(error)
 
 
-_NOT_JSON = (TypeError, ValueError, OverflowError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
+_NOT_JSON = (TypeError, ValueError, OverflowError)
 """What orjson and the binding of columns raise for a body that is not JSON. Its unit alone is refused."""
 
 
@@ -334,14 +336,14 @@ COLUMNS = {kind: _indexed(kind) for kind in Kind}
 _SQL = {kind: _Statements(kind) for kind in Kind}
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=512)
+def connect(path: Path) -> apsw.Connection:
+    """Nobody waits on the event loop for another process: a connection has no patience until it is given some."""
+    connection = apsw.Connection(str(path), statementcachesize=512)
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA cache_size=-65536")
     connection.execute("PRAGMA secure_delete=ON")  # what an erasure removes is overwritten, not only unlinked
     connection.execute("PRAGMA temp_store=MEMORY")
     connection.execute("PRAGMA wal_autocheckpoint=8000")
-    connection.execute("PRAGMA busy_timeout=0")  # from here on nobody waits on the event loop
     return connection
 
 
@@ -350,18 +352,19 @@ def _empty_log(path: Path) -> bool:
     try:
         with contextlib.closing(connect(path)) as connection:
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)")  # the bulk, while others write
-            connection.execute(f"PRAGMA busy_timeout={SCRUB_MS}")
-            (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    except sqlite3.Error:
+            connection.set_busy_timeout(SCRUB_MS)
+            (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").get
+    except apsw.Error:
         return False
     return not busy
 
 
 def _prepare(path: Path) -> None:
     """Create tables and indexes that are missing. Raises: Unusable: written by a newer Leadline."""
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None, timeout=BUSY_MS / 1000)) as connection:
+    with contextlib.closing(apsw.Connection(str(path))) as connection:
+        connection.set_busy_timeout(BUSY_MS)
         connection.execute("PRAGMA journal_mode=WAL")
-        (layout,) = connection.execute("PRAGMA user_version").fetchone()
+        layout = connection.execute("PRAGMA user_version").get
         if layout > LAYOUT:
             raise Unusable(f"{path} was written by a newer Leadline (layout {layout}; this one knows {LAYOUT})")
         connection.execute("BEGIN IMMEDIATE")
@@ -375,12 +378,12 @@ def _prepare(path: Path) -> None:
         connection.execute("COMMIT")
 
 
-def _generation(connection: sqlite3.Connection) -> int:
+def _generation(connection: apsw.Connection) -> int:
     """How often a backup was restored."""
-    return int(connection.execute("SELECT number FROM generation").fetchone()[0])
+    return int(connection.execute("SELECT number FROM generation").get)
 
 
-def _complete(connection: sqlite3.Connection, kind: Kind) -> None:
+def _complete(connection: apsw.Connection, kind: Kind) -> None:
     """Give a table of an earlier version the columns of indexes that came since."""
     there = {row[1] for row in connection.execute(f"PRAGMA table_info({kind})")}
     missing = [name for name in COLUMNS[kind] if name not in there]
@@ -402,8 +405,8 @@ def _tables() -> Iterator[str]:
 
 def _indexes() -> Iterator[str]:
     for index in INDEXES:
-        if index.range == "id" and not index.prefix:
-            continue  # the primary key serves it
+        if index.is_primary:
+            continue
         columns = ", ".join(dict.fromkeys((*index.prefix, index.range, "id")))
         where = f" WHERE {_partial(index)}" if index.where else ""
         yield f"CREATE INDEX IF NOT EXISTS {index.name} ON {index.kind} ({columns}){where}"
@@ -446,7 +449,9 @@ def _find_sql(
     way = "DESC" if reverse else "ASC"
     # Named twice, the id would be sorted once more.
     order = ", ".join(f"{name} {way}" for name in dict.fromkeys((column, "id")))
-    sql = f"SELECT id, version, body FROM {index.kind}{where} ORDER BY {order} LIMIT {limit + 1}"
+    # Left to itself SQLite may take another index that fits the range, and read what the prefix would have left out.
+    table = index.kind if index.is_primary else f"{index.kind} INDEXED BY {index.name}"
+    sql = f"SELECT id, version, body FROM {table}{where} ORDER BY {order} LIMIT {limit + 1}"
     return sql, values
 
 

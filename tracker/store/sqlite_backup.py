@@ -1,11 +1,11 @@
 """A SQLite database as a whole: all of it as of one moment, and another content for all of it, while others use it."""
 
 import contextlib
-import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import apsw
 import orjson
 
 from tracker.store.port import Document, Unavailable, Unusable
@@ -41,18 +41,18 @@ def snapshot(path: Path) -> Iterator[Snapshot]:
     try:
         with contextlib.closing(connect(path)) as connection:
             connection.execute("BEGIN")
-            (state,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            state = connection.execute("PRAGMA quick_check(1)").get
             if state != "ok":
                 raise Unusable(f"{path} is damaged: {state}")
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             there = [kind for kind in Kind if kind in tables]
-            count = sum(connection.execute(f"SELECT count(*) FROM {kind}").fetchone()[0] for kind in there)
+            count = sum(connection.execute(f"SELECT count(*) FROM {kind}").get for kind in there)
             yield Snapshot(count, _rows(connection, there))
-    except sqlite3.Error as error:
+    except apsw.Error as error:
         raise Unusable(f"{path} cannot be read as a Leadline database: {error}") from error
 
 
-def _rows(connection: sqlite3.Connection, kinds: Iterable[Kind]) -> Iterator[Row]:
+def _rows(connection: apsw.Connection, kinds: Iterable[Kind]) -> Iterator[Row]:
     for kind in kinds:
         for id, version, body in connection.execute(f"SELECT id, version, body FROM {kind}"):
             yield Row(kind, id, version, body.encode())
@@ -68,7 +68,7 @@ def replace_all(path: Path, documents: Iterable[Document]) -> None:
     Raises: Unavailable: somebody was writing for too long, or the disk is full; everything is as it was.
     """
     with contextlib.closing(connect(path)) as connection:
-        connection.execute(f"PRAGMA busy_timeout={PATIENCE_MS}")
+        connection.set_busy_timeout(PATIENCE_MS)
         try:
             connection.execute("BEGIN IMMEDIATE")
             for kind in Kind:
@@ -78,5 +78,5 @@ def replace_all(path: Path, documents: Iterable[Document]) -> None:
                 connection.execute(f"INSERT INTO {kind} VALUES ({','.join('?' * len(values))})", values)
             connection.execute("UPDATE generation SET number = number + 1")
             connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except apsw.Error as error:
             raise Unavailable(f"the database cannot be written, and is as it was: {error}") from error

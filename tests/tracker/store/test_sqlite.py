@@ -2,13 +2,13 @@
 
 import asyncio
 import contextlib
-import sqlite3
 import sys
 from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
 from tracker.store import sqlite
@@ -70,7 +70,7 @@ async def test_a_busy_writer_is_waited_for_and_then_told(sqlite_path: Path, monk
     """When another process holds the file too long, the caller hears that nothing was kept, and may come again."""
     monkeypatch.setattr(sqlite, "BUSY_MS", 50)
     store = await SqliteStore.open(sqlite_path)
-    other = sqlite3.connect(sqlite_path, isolation_level=None)
+    other = apsw.Connection(str(sqlite_path))
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(Unavailable, match="locked") as caught:
         await store.commit(Insert(Kind.LEADS, "l", {}))
@@ -106,7 +106,7 @@ async def test_a_scrub_waits_for_nobody_long(sqlite_path: Path, monkeypatch: pyt
     store = await SqliteStore.open(sqlite_path)
     await store.commit(Insert(Kind.LEADS, "l", {}))
     for begin in ("BEGIN IMMEDIATE", "BEGIN; SELECT count(*) FROM leads"):
-        with contextlib.closing(sqlite3.connect(sqlite_path, isolation_level=None)) as other:
+        with contextlib.closing(apsw.Connection(str(sqlite_path))) as other:
             for statement in begin.split("; "):
                 other.execute(statement).fetchall()
             assert not await store.scrub()
@@ -122,8 +122,8 @@ async def test_a_scrub_waits_for_nobody_long(sqlite_path: Path, monkeypatch: pyt
 async def test_a_full_disk_keeps_nothing_and_is_told(opened: SqliteStore) -> None:
     """When the disk is full no unit of the group is kept, reading goes on, and with space writing does too."""
     await opened.commit(Insert(Kind.LEADS, "before", {}))
-    (pages,) = opened._writer.execute("PRAGMA page_count").fetchone()
-    opened._writer.execute(f"PRAGMA max_page_count={pages + 4}").fetchone()
+    pages = opened._writer.execute("PRAGMA page_count").get
+    opened._writer.execute(f"PRAGMA max_page_count={pages + 4}")
     units = (
         opened.commit(Insert(Kind.LEADS, str(n), {}), Insert(Kind.TURNS, str(n), {"x": "x" * 900})) for n in range(40)
     )
@@ -132,15 +132,15 @@ async def test_a_full_disk_keeps_nothing_and_is_told(opened: SqliteStore) -> Non
     assert "full" in str(results[0])
     assert await everything(opened, Kind.LEADS) == {"before"}
     assert await everything(opened, Kind.TURNS) == set()
-    opened._writer.execute(f"PRAGMA max_page_count={2**30}").fetchone()
+    opened._writer.execute(f"PRAGMA max_page_count={2**30}")
     await opened.commit(Insert(Kind.LEADS, "after", {}))
     assert await everything(opened, Kind.LEADS) == {"before", "after"}
 
 
 async def test_a_commit_is_synced(opened: SqliteStore) -> None:
     """What is acknowledged is on disk: the write-ahead log is synced by every commit."""
-    assert opened._writer.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    assert opened._writer.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert opened._writer.execute("PRAGMA journal_mode").get == "wal"
+    assert opened._writer.execute("PRAGMA synchronous").get == 2
 
 
 async def test_a_disk_that_fails_in_the_sync_leaves_the_unit_unknown(
@@ -148,20 +148,15 @@ async def test_a_disk_that_fails_in_the_sync_leaves_the_unit_unknown(
 ) -> None:
     """A commit that breaks while it is being synced may have been kept or not, and the caller is told just that."""
 
-    class Broken:
-        def __init__(self, writer: sqlite3.Connection):
-            self.writer = writer
+    execute = opened._execute
 
-        def execute(self, sql: str, values: Any = ()) -> sqlite3.Cursor:
-            if sql == "COMMIT":
-                raise sqlite3.OperationalError("disk I/O error")
-            return self.writer.execute(sql, values)
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self.writer, name)
+    def broken(sql: str, values: Any = ()) -> Any:
+        if sql == "COMMIT":
+            raise apsw.IOError("disk I/O error")
+        return execute(sql, values)
 
     with monkeypatch.context() as patch:
-        patch.setattr(opened, "_writer", Broken(opened._writer))
+        patch.setattr(opened, "_execute", broken)
         with pytest.raises(Unknown, match="disk I/O error"):
             await opened.commit(Insert(Kind.LEADS, "l", {}))
     await opened.commit(Insert(Kind.LEADS, "next", {}))
@@ -207,9 +202,8 @@ async def read_all(path: Path) -> None:
 
 async def test_a_file_of_a_newer_leadline_is_refused(sqlite_path: Path) -> None:
     """An old program must not write into a layout that it does not know; the file stays as it is."""
-    with sqlite3.connect(sqlite_path) as connection:
+    with contextlib.closing(apsw.Connection(str(sqlite_path))) as connection:
         connection.execute(f"PRAGMA user_version={LAYOUT + 1}")
-    connection.close()
     with pytest.raises(Unusable, match=f"newer Leadline .layout {LAYOUT + 1}; this one knows {LAYOUT}"):
         await SqliteStore.open(sqlite_path)
 
@@ -245,7 +239,7 @@ async def test_every_find_is_one_stretch_of_its_index(
     prefix = ("x",) * len(index.prefix)
     sql, values = sqlite._find_sql(index, prefix, low=low, high=high, reverse=reverse, after=after, limit=10)
     plan = [row[3] for row in opened._read(f"EXPLAIN QUERY PLAN {sql}", values)]
-    name = f"sqlite_autoindex_{index.kind}_1" if index.range == "id" and not index.prefix else index.name
+    name = f"sqlite_autoindex_{index.kind}_1" if index.is_primary else index.name
     assert len(plan) == 1
     assert plan[0].startswith(f"SEARCH {index.kind} USING INDEX {name} (")
 
@@ -268,11 +262,10 @@ async def test_a_database_of_an_earlier_version_gets_its_new_columns(tmp_path: P
     store = await SqliteStore.open(path)
     await store.commit(Insert(Kind.LEADS, "l1", lead))
     await store.close()
-    with contextlib.closing(sqlite3.connect(path)) as connection:
+    with contextlib.closing(apsw.Connection(str(path))) as connection:
         connection.execute("DROP INDEX leads_by_organization")
         connection.execute("ALTER TABLE leads DROP COLUMN organization_id")
         connection.execute("DROP TABLE merges")
-        connection.commit()
     store = await SqliteStore.open(path)
     await store.commit(Insert(Kind.LEADS, "l2", lead), Insert(Kind.MERGES, "m1", {"survivor": "p", "at": "a"}))
     page = await store.find(LEADS_BY_ORGANIZATION, "acme")
