@@ -10,7 +10,6 @@ from tracker.store.schema import Kind
 from tracker.times import Instant
 
 LANES = 8
-"""Counters are spread over so many documents, so that writers do not meet on one."""
 
 CREATED = "leads.created"
 
@@ -57,5 +56,5 @@ def _counted(event: Event, by: int) -> Change:
 
 def _increment(at: Instant, product_id: str, metric: str, lead_id: str, by: int) -> Change:
     day = at[:10]
-    id = f"{day}:{product_id}:{metric}:{ord(lead_id[-1]) % LANES}"
-    return Increment(Kind.COUNTERS, id, by, {"day": day, "product_id": product_id, "metric": metric})
+    labels = {"day": day, "product_id": product_id, "metric": metric}
+    return Increment(Kind.COUNTERS, f"{day}:{product_id}:{metric}", by, labels, ord(lead_id[-1]) % LANES)

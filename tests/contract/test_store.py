@@ -237,6 +237,18 @@ async def test_the_first_increment_labels_the_counter(any_store: Store) -> None:
     assert [item.body for item in page.items] == [{**labels, "value": 10}]
 
 
+async def test_lanes_add_up_to_their_counter(any_store: Store) -> None:
+    """However a store keeps them, what has the labels of a counter adds up to what was counted."""
+    index = next(index for index in INDEXES if index.kind is Kind.COUNTERS)
+    labels = body_in(index, "2026-03-01")
+    units = (
+        [Increment(Kind.COUNTERS, "c", n, labels, n % 3), Increment(Kind.COUNTERS, "c", 1, labels, 0)] for n in range(9)
+    )
+    assert await any_store.commit_each(list(units)) == [None] * 9
+    page = await any_store.find(index, *["a"] * len(index.prefix), low="2026-03-01", high="2026-03-02")
+    assert sum(item.body["value"] for item in page.items) == sum(range(9)) + 9
+
+
 # --- bodies
 
 

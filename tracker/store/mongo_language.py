@@ -45,7 +45,8 @@ def writes_of(changes: Sequence[Change]) -> list[Write]:
                 writes.append(Write("update", kind, {"_id": id, "version": version}, {"$inc": {"_guard": 1}}))
             case Delete(kind, id, version):
                 writes.append(Write("delete", kind, {"_id": id, "version": version}, {}))
-            case Increment(kind, id, by, labels):
+            case Increment(kind, id, by, labels, lane):
+                id = id if lane is None else f"{id}:{lane}"
                 if (kind, id) in counters:
                     by += counters[kind, id].content["$inc"]["value"]
                 first = _pack(kind, labels)

@@ -59,12 +59,17 @@ class Delete(Struct, frozen=True):
 
 
 class Increment(Struct, frozen=True):
-    """Add `by` to `value` of a counter; the first one creates it, with `labels` beside the value. Never conflicts."""
+    """Add `by` to `value` of a counter; the first one creates it, with `labels` beside the value. Never conflicts.
+
+    Attributes: lane: where writers would wait for each other on one document, a store may keep the counter as one for
+        each lane, by the id `id:lane`. Who reads such a counter adds up what has its labels.
+    """
 
     kind: Kind
     id: str
     by: int
     labels: Body
+    lane: int | None = None
 
 
 Change: TypeAlias = Insert | Replace | Expect | Delete | Increment

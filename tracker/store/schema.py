@@ -36,7 +36,7 @@ class Kind(StrEnum):
     OUTBOUND_LANES = "outbound_lanes"  # id: subscription:lead. While something waits for one receiver about one lead
     THRESHOLDS = "thresholds"  # id: the announcement's. A threshold that waits for n8n's answer
     REVIEW = "review"
-    COUNTERS = "counters"  # id: day:product:metric:lane
+    COUNTERS = "counters"  # id: day:product:metric, with a lane behind it on MongoDB
     ERASURES = "erasures"  # receipts, and what is still to be removed
     OPT_OUTS = "opt_outs"  # id: keyed hash of an address that refused while it was nobody's, or before an erasure
     AUDIT = "audit"  # who changed what of the server itself

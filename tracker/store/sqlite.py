@@ -275,7 +275,7 @@ class SqliteStore:
                 execute(sql.delete, (id, version))
                 if not changed():
                     raise Stale(kind, id)
-            case Increment(_, _, by, labels):  # summed over the group by `_apply`
+            case Increment(by=by, labels=labels):  # summed over the group by `_apply`
                 orjson.dumps({"value": by, **labels})
 
 
