@@ -221,8 +221,8 @@ MUTATIONS: tuple[Mutation, ...] = (
         9,
         "all products share their counts",
         "tracker/counting.py",
-        'id = f"{day}:{product_id}:{metric}:',
-        'id = f"{day}:{metric}:',
+        'Kind.COUNTERS, f"{day}:{product_id}:{metric}"',
+        'Kind.COUNTERS, f"{day}:{metric}"',
     ),
     Mutation(
         9,
