@@ -98,7 +98,6 @@ class Ingestion:
     async def _work(self) -> None:
         """Count group after group until nothing waits: what comes while one is being kept makes up the next."""
         while self._waiting:
-            await self._everybody()
             shares: dict[Who, _Share] = {}
             count = 0
             while self._waiting and count < TOGETHER:
@@ -113,15 +112,6 @@ class Ingestion:
                     share.places.append((request, index))
             if alone := await self._together(list(shares.values())):
                 await asyncio.gather(*map(self._alone, alone))
-
-    async def _everybody(self) -> None:
-        """Wait while each turn of the event loop brings somebody new. A turn is short, and a group costs hardly more
-        with them.
-        """
-        come = 0
-        while come < len(self._waiting) < TOGETHER:
-            come = len(self._waiting)
-            await asyncio.sleep(0)
 
     async def _together(self, shares: "Sequence[_Share]") -> "list[_Share]":
         """Decide and commit in one go, and return the shares that have to be counted alone."""
