@@ -119,14 +119,15 @@ class TrackingRoutes:
         return Answer(302, headers={"Location": message.links[number], **NOT_KEPT})
 
     async def ask(self, call: Call[None, Any]) -> Answer:
-        return self._page((await self._of_token(call)).loaded, done=False)
+        return self._page(await self._of_token(call), done=False)
 
     async def unsubscribe(self, call: Call[None, Any]) -> Answer:
-        message_id, loaded, channel = await self._of_token(call)
+        refusable = await self._of_token(call)
+        message_id, loaded, channel = refusable
         at, about = instant(self._recorder.clock()), {"message_id": message_id}
         happening = Happening("leadline", f"{message_id}:unsubscribe", EventType.UNSUBSCRIBE, channel, at, about)
         await refuse(self._recorder, loaded.id, happening)
-        return self._page(loaded, done=True)
+        return self._page(refusable, done=True)
 
     async def _of_token(self, call: Call[None, Any]) -> _Refusable:
         """Raises: NotFound: the address is none of ours, or the person was erased."""
@@ -141,9 +142,11 @@ class TrackingRoutes:
             lead_id, channel = message.lead_id, message.channel
         return _Refusable(message_id, await self._recorder.load(lead_id), Channel(channel))
 
-    def _page(self, loaded: Loaded, *, done: bool) -> Answer:
-        address, product = loaded.person.email or "This address", loaded.config.config.name
-        return self._pages.show("unsubscribe.html", address=address, product=product, done=done)
+    def _page(self, refusable: _Refusable, *, done: bool) -> Answer:
+        _, loaded, channel = refusable
+        who = "You" if channel is Channel.CHATBOT else loaded.person.address_on(channel) or "This address"
+        product = loaded.config.config.name
+        return self._pages.show("unsubscribe.html", who=who, product=product, channel=channel, done=done)
 
     async def _message(self, id: str) -> tuple[Document, Message]:
         (found,) = await self._store.get(Kind.MESSAGES, id)

@@ -87,15 +87,8 @@ async def test_an_answer_about_an_erased_person_settles_nothing(
     assert await rest(store, id) == []
 
 
-@pytest.mark.parametrize("outcome", OUTCOMES, ids=repr)
-async def test_an_erasure_between_two_looks_leaves_nothing_to_settle(
-    store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch, outcome: SendOutcome
-) -> None:
-    """The lead was still there when it was read, and its message no more."""
-    rig = Rig(store, clock, {Channel.EMAIL: ScriptedSender()})
-    await rig.furnish({})
-    lead_id = await rig.login()
-    id = await rig.message(lead_id)
+def erase_at_next_look(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a person erased just after their lead was read."""
     load = rig.recorder.load
 
     async def then_erased(lead_id: str) -> Loaded:
@@ -105,6 +98,18 @@ async def test_an_erasure_between_two_looks_leaves_nothing_to_settle(
         return loaded
 
     monkeypatch.setattr(rig.recorder, "load", then_erased)
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES, ids=repr)
+async def test_an_erasure_between_two_looks_leaves_nothing_to_settle(
+    store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch, outcome: SendOutcome
+) -> None:
+    """The lead was still there when it was read, and its message no more."""
+    rig = Rig(store, clock, {Channel.EMAIL: ScriptedSender()})
+    await rig.furnish({})
+    lead_id = await rig.login()
+    id = await rig.message(lead_id)
+    erase_at_next_look(rig, monkeypatch)
     if isinstance(outcome, Later):  # which reads no lead
         monkeypatch.undo()
         await erased(rig, lead_id)
@@ -148,15 +153,7 @@ async def test_a_status_of_an_erased_message_is_no_news(
     await rig.furnish({})
     lead_id = await rig.login()
     id = await rig.message(lead_id, channel=Channel.WHATSAPP)
-    load = rig.recorder.load
-
-    async def then_erased(lead_id: str) -> Loaded:
-        loaded = await load(lead_id)
-        monkeypatch.undo()
-        await erased(rig, lead_id)
-        return loaded
-
-    monkeypatch.setattr(rig.recorder, "load", then_erased)
+    erase_at_next_look(rig, monkeypatch)
     callbacks = Callbacks(rig.recorder, rig.delivery.settling)
     assert await callbacks.take(id, "SM1", status, "63016" if status == "failed" else None) is False
     assert await rest(store, id) == []

@@ -366,7 +366,9 @@ async def test_an_unsubscribe_link_ends_each_consent(api: Api, clock: Clock):
         assert (await person_of(api)).whatsapp_consent.status == "granted"
         for _ in range(2):
             clock.forward(seconds=1)
-            assert (await api.post(link, key=None)).status == HTTPStatus.OK
+            page = await api.post(link, key=None)
+            assert page.status == HTTPStatus.OK
+            assert b"no more messages on WhatsApp" in page.raw
             assert (await person_of(api)).whatsapp_consent.status == "denied"
         assert (await events_of(api)).count("unsubscribe") == round
 

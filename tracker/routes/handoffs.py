@@ -8,6 +8,7 @@ from tracker.handoffs import Handoffs
 from tracker.keys import Scope
 from tracker.lead import LeadView
 from tracker.model import Input, Lines, Name, Output
+from tracker.review import HistoryLine
 from tracker.routes.leads import Score
 from tracker.times import Instant
 from tracker.web import Answer, Call, Paging, Route, listed
@@ -49,12 +50,6 @@ class SpokenLine(Output):
     author: str | None
     text: str
     status: str | None
-
-
-class HistoryLine(Output):
-    at: Instant
-    by: str
-    did: str
 
 
 class HandoffView(HandoffLine):
