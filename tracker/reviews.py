@@ -113,8 +113,10 @@ class Review:
         except StoreError:
             raise
         except LeadlineError as error:
-            await self._in_vain(id, by, digest, error)
-            raise
+            first = await self._in_vain(id, by, digest, error)
+            if first is None:
+                raise
+            return first
         self._after()
         return done
 
@@ -168,13 +170,14 @@ class Review:
 
         await run(self._store, lambda: self._found(id), decide)
 
-    async def _in_vain(self, id: str, by: str, digest: str, error: LeadlineError) -> None:
+    async def _in_vain(self, id: str, by: str, digest: str, error: LeadlineError) -> dict[str, Any] | None:
+        """Note that a replay failed. Return what another made of the item meanwhile, which may be why, or None."""
         text = told(error.faults) or error.detail
 
-        def decide(found: Document) -> Decision[None]:
+        def decide(found: Document) -> Decision[dict[str, Any] | None]:
             item = ReviewItem.read(found.body)
             if item.status is not ReviewStatus.OPEN:
-                return Decision(None)
+                return Decision(review.full(id, item) if item.status is ReviewStatus.REPLAYED else None)
             under_way = item.trial if item.trial is not None and item.trial.input != digest else None
             after = item.noted(
                 by,
@@ -186,7 +189,7 @@ class Review:
             )
             return Decision(None, [Replace(Kind.REVIEW, id, found.version, after.body())])
 
-        await run(self._store, lambda: self._found(id), decide)
+        return await run(self._store, lambda: self._found(id), decide)
 
     async def discard(self, id: str, by: str, reason: str = "") -> dict[str, Any]:
         """Take an item from the queue, with what follows from that for its room. A repeat changes nothing.

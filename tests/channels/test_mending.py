@@ -17,7 +17,7 @@ from tests.fakes import Clock, ScriptedSender
 from tracker.errors import Invalid
 from tracker.errors import Refused as Conflicting
 from tracker.events import Channel, EventType
-from tracker.ports import Failure, Mender, ToMend
+from tracker.ports import Failure, Mended, Mender, ToMend
 from tracker.retry import ATTEMPTS
 from tracker.review import ReviewKind
 from tracker.reviews import Review, Wanted
@@ -211,6 +211,25 @@ async def test_what_has_moved_on_is_not_sent_again(store: Store, clock: Clock, r
         await mender.mend(_wanted("gone"))
     with pytest.raises(Invalid):
         await mender.mend(_wanted(id, corrected=True))
+
+
+async def test_who_is_overtaken_hears_what_the_first_replay_made_of_it(store: Store, clock: Clock):
+    """The message is due by then, which alone would be a refusal; it goes once."""
+    sender = ScriptedSender(Uncertain("no answer"))
+    rig = await made(store, clock, sender)
+    id = await rig.message(await rig.login())
+    await rig.quiet()
+    item, firsts = await open_item(rig), []
+
+    class Slow(UncertainMender):
+        async def mend(self, wanted: ToMend) -> Mended:
+            firsts.append(await queue_of(rig).replay(item, "bo"))
+            return await super().mend(wanted)
+
+    queue = Review(rig.store, rig.clock, {ReviewKind.UNCERTAIN: Slow(rig.recorder)})
+    assert await queue.replay(item, "ana") == firsts[0]
+    await rig.quiet()
+    assert sender.ids == [id] * 2
 
 
 async def test_a_late_yes_takes_the_item_from_the_queue(store: Store, clock: Clock, sender: ScriptedSender):
