@@ -54,11 +54,10 @@ class WhatsAppAnswers:
                 raise Unanswerable(f"the STOP is kept, but cannot be confirmed: {NO_PRODUCT}")
         if product_id is None:
             raise Unanswerable(NO_PRODUCT)
-        denied = person is not None and person.whatsapp_consent.status == "denied"
         match heard.word:
             case Word.STOP:
                 return await self._act(heard, product_id, self._stop, "stopped")
-            case Word.START if denied:
+            case Word.START if await self._refuses(person, heard):
                 return await self._act(heard, product_id, self._start, "started")
             case Word.HELP:
                 return await self._act(heard, product_id, self._help, "helped")
@@ -77,6 +76,12 @@ class WhatsAppAnswers:
         owners, documents, _ = await people.owners(self._store, keys)
         person_id = match(keys, owners).person_id
         return Person.read(documents[person_id].body) if person_id else None
+
+    async def _refuses(self, person: Person | None, heard: Heard) -> bool:
+        """Whether who wrote has opted out, be it before an erasure or before there was anything to talk about."""
+        if person is not None:
+            return person.whatsapp_consent.status == "denied"
+        return any(opt_out.channel is Channel.WHATSAPP for opt_out in await self._recorder.opt_outs.of(heard.keys))
 
     async def _act(
         self, heard: Heard, product_id: str, act: Callable[[Met, Heard, Instant], Awaitable[Acted]], outcome: str

@@ -89,8 +89,8 @@ async def engage(
         owners = await people.owners(recorder.store, acted.claims)
         free = [key for key in acted.claims if key not in owners.keys]
         foreign = {key: owner for key, owner in owners.by_key.items() if owner != met.person_id}
-        opt_outs = await recorder.opt_outs.of((*met.new_keys, *free))
-        person = refusing(acted.person.but(**{key.kind: getattr(met.person, key.kind) for key in foreign}), opt_outs)
+        person = acted.person.but(**{key.kind: getattr(met.person, key.kind) for key in foreign})
+        person = refusing(person, await recorder.opt_outs.of(free))
         noted = await _noted(recorder, met.person_id, foreign)
         acted = acted._replace(person=person, changes=(*acted.changes, *noted))
         handoff = None
@@ -127,6 +127,7 @@ async def _meet(recorder: Recorder, keys: Sequence[Key], product_id: str, person
     before = person = Person.read(stored.body) if stored else Person(created_at=at, updated_at=at)
     person_id = stored.id if stored else person_id
     person = _with_contact(person, (key for key in keys if owners.get(key, person_id) == person_id))
+    person = refusing(person, await recorder.opt_outs.of(matched.new_keys))
     known_lead = (await get(Kind.LEADS, person.leads[product_id]))[0] if product_id in person.leads else None
     if known_lead is not None:
         lead, lead_id = Lead.read(known_lead.body), known_lead.id

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twilio.request_validator import RequestValidator
 
+from channels.answering import STARTED
 from channels.states import State
 from channels.tokens import Tokens
 from channels.tracking import Addresses
@@ -380,6 +381,17 @@ async def test_a_stranger_may_stop(api: Api, twilio: FakeTwilio):
         await answer(api)
     assert (await person_of(api)).whatsapp_consent.status == "denied"
     assert len(twilio.taken) == 1
+
+
+async def test_one_start_is_enough_after_an_erasure(api: Api, twilio: FakeTwilio):
+    """What is left of them is that they refused; START takes that back, and is answered as such."""
+    await write(api, "STOP", "SM" + "1" * 32)
+    await answer(api)
+    assert (await api.call("DELETE", f"/leads/{await lead_of(api)}")).status == HTTPStatus.OK
+    await write(api, "START", "SM" + "2" * 32)
+    await answer(api)
+    assert (await person_of(api)).whatsapp_consent.status == "granted"
+    assert said(twilio)[1:] == [STARTED]
 
 
 async def test_a_stop_counts_though_it_is_about_no_product(bare: Api, twilio: FakeTwilio):
