@@ -144,12 +144,12 @@ class Delivery:
         A sequence cannot call back what is with the provider. If it comes back unsent, the lead may have been absorbed
         or have left the stage meanwhile, and another step waits. What a person has sent again goes all the same.
         """
-        if message.stage is None:
+        if message.stage is None or message.replays:
             return None
         if loaded.id != message.lead_id:
             return "the lead was merged with another"
         (enrolment,) = await self._store.get(Kind.ENROLMENTS, message.lead_id)
-        if message.replays or enrolment is None or enrolment.body["message_id"] == id:
+        if enrolment is None or enrolment.body["message_id"] == id:
             return None
         return "the sequence has ended or gone on without it"
 
