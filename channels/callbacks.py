@@ -44,9 +44,12 @@ class Callbacks:
     def __init__(self, recorder: Recorder, settling: Settling):
         self._recorder, self._settling = recorder, settling
 
-    async def take(self, message_id: str, provider_id: str, status: str, error_code: str | None = None) -> bool:
+    async def take(
+        self, message_id: str, provider_id: str, status: str, error_code: str | None = None, *, to: str | None = None
+    ) -> bool:
         """Keep what became of a message; it only moves forward. Return whether it is news.
 
+        Args: to: the number that it is about; None: the one to which the message was last sent.
         Raises: Unavailable: the store is away.
         """
         found = await self._found(message_id)
@@ -61,7 +64,7 @@ class Callbacks:
         )
         try:
             if status in ENDED:
-                await self._ended(message_id, message, callback)
+                await self._ended(message_id, message, callback, to)
             else:
                 await self._reached(message_id, message, callback)
         except Told:
@@ -99,10 +102,10 @@ class Callbacks:
 
         return effect
 
-    async def _ended(self, id: str, message: Message, callback: Callback) -> None:
+    async def _ended(self, id: str, message: Message, callback: Callback, to: str | None) -> None:
         code = int(callback.error_code) if callback.error_code and callback.error_code.isdecimal() else None
         why = refused(code, f"Twilio says {callback.status}")
-        effect = self._failed(id, callback, why)
+        effect = self._failed(id, callback, why, to)
         # An id of its own for each sending: the link in the message, or another sending, may have said so before.
         event_id = f"{id}:unsubscribe:{callback.provider_id}"
         happening = replace(opted_out(id, message, callback.at, why.error), event_id=event_id)
@@ -112,7 +115,7 @@ class Callbacks:
         else:
             await self._recorder.settle(message.lead_id, effect)
 
-    def _failed(self, id: str, callback: Callback, why: Refused) -> EffectOf:
+    def _failed(self, id: str, callback: Callback, why: Refused, to: str | None) -> EffectOf:
         """Return what ends a message that does not arrive, and puts it before a person.
 
         Where the message has moved on, such as one that was sent again, what it says of the address holds all the same.
@@ -121,7 +124,7 @@ class Callbacks:
         async def effect(loaded: Loaded) -> Effect:
             found, message = await self._current(id, callback)
             noted = message.but(callbacks=(*message.callbacks, callback), updated_at=callback.at)
-            bad = message.recipient
+            bad = to or message.recipient
             stop = bounce(loaded, message.channel, why.error, callback.at, recipient=bad) if why.bounced else []
             if not _ends(message, callback):
                 return Effect([write(found, noted), *stop])

@@ -132,7 +132,7 @@ class Delivery:
             await self._skip(found, verdict.checks)
         elif verdict.outcome == "hold":
             await self._hold(found, message, verdict.checks, verdict.until or later(now, seconds=HOLD_SECONDS))
-        elif until := await self._turn(found, message):
+        elif until := await self._turn(found, message, loaded.ids):
             check = Check(check="order", input="an earlier reply has not gone yet", outcome=f"held: until {until}")
             await self._hold(found, message, (*verdict.checks, check), until)
         else:
@@ -144,29 +144,27 @@ class Delivery:
         A sequence cannot call back what is with the provider. If it comes back unsent, the lead may have been absorbed
         or have left the stage meanwhile, and another step waits. What a person has sent again goes all the same.
         """
-        if message.stage is None:
+        if message.stage is None or message.replays:
             return None
         if loaded.id != message.lead_id:
             return "the lead was merged with another"
         (enrolment,) = await self._store.get(Kind.ENROLMENTS, message.lead_id)
-        if message.replays or enrolment is None or enrolment.body["message_id"] == id:
+        if enrolment is None or enrolment.body["message_id"] == id:
             return None
         return "the sequence has ended or gone on without it"
 
-    async def _turn(self, found: Document, message: Message) -> Instant | None:
-        """Return until when a reply waits for earlier ones, which another process may be sending; None: it is next."""
+    async def _turn(self, found: Document, message: Message, lead_ids: Iterable[str]) -> Instant | None:
+        """Return until when a reply waits for earlier ones, which another process may be sending; None: it is next.
+
+        Args: lead_ids: of the lead and those that it absorbed, whose messages stay theirs.
+        """
         if message.category is not Category.REPLY:
             return None
         now = self._recorder.clock()
-        page = await self._store.find(
-            MESSAGES_BY_LEAD,
-            message.lead_id,
-            low=later(now, hours=-STUCK_HOURS),
-            high=just_after(message.created_at),
-            reverse=True,
-            limit=LOOKED_AT,
-        )
-        return waits_until(found, page.items, now)
+        low, high = later(now, hours=-STUCK_HOURS), just_after(message.created_at)
+        newest = partial(self._store.find, MESSAGES_BY_LEAD, low=low, high=high, reverse=True, limit=LOOKED_AT)
+        others = [other for lead_id in lead_ids for other in (await newest(lead_id)).items]
+        return waits_until(found, others, now)
 
     async def _hold(self, found: Document, message: Message, checks: tuple[Check, ...], until: Instant) -> None:
         at = instant(self._recorder.clock())

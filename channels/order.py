@@ -10,7 +10,7 @@ from tracker.store.port import Document
 from tracker.times import Instant, instant, just_after, later
 
 LOOKED_AT = 50
-"""How many of the lead's messages before a reply are looked at."""
+"""How many messages of a lead before a reply are looked at."""
 
 STUCK_HOURS = 24
 """Retries are over long before. What still waits then is stuck, and nobody waits for it any longer."""
@@ -20,7 +20,10 @@ SOON_SECONDS = 1
 
 
 def waits_until(found: Document, others: Iterable[Document], now: datetime) -> Instant | None:
-    """Return until when a reply waits for earlier ones, None when it is its turn. Args: others: the lead's messages."""
+    """Return until when a reply waits for earlier ones, None when it is its turn.
+
+    Args: others: messages of the lead, and of those that it absorbed.
+    """
     at = instant(now)
     ahead = [other.body for other in others if _is_earlier(other, found) and _is_to_go(other.body, at)]
     if not ahead:

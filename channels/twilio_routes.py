@@ -87,9 +87,9 @@ class TwilioRoutes:
         status = (fields.get("MessageStatus") or fields.get("SmsStatus") or "").lower()
         message_id = call.query.message_id
         if message_id and provider_id and len(message_id) <= 500 and message_id.isprintable():
-            await self._callbacks.take(
-                message_id, provider_id[:100], status, (fields.get("ErrorCode") or "")[:20] or None
-            )
+            code = (fields.get("ErrorCode") or "")[:20] or None
+            to = (fields.get("To") or "").removeprefix("whatsapp:")[:100] or None
+            await self._callbacks.take(message_id, provider_id[:100], status, code, to=to)
         return Answer(body=NOTHING, content_type="text/xml")
 
     async def _fields(self, request: web.Request) -> MultiDict[str]:

@@ -10,6 +10,7 @@ from channels.states import State
 from tests.channels.rig import Rig, step
 from tests.fakes import Clock, ScriptedSender
 from tracker.events import Channel, EventType
+from tracker.merges import Merges
 from tracker.person import Suppression
 from tracker.review import ReviewKind
 from tracker.stages import Stage
@@ -318,6 +319,26 @@ async def test_a_reply_does_not_overtake_one_that_another_process_is_sending(sto
     clock.forward(seconds=2)
     await two.quiet()
     assert (slow.ids, quick.ids) == (ids[:1], ids[1:])
+
+
+async def test_a_reply_does_not_overtake_one_of_a_lead_that_was_merged(store: Store, clock: Clock):
+    """The two are one conversation by now, although each message stays with the lead for which it was made."""
+    sender = ScriptedSender(Later("429"))
+    rig = Rig(store, clock, {Channel.EMAIL: sender})
+    await rig.furnish({})
+    one = await rig.login()
+    clock.forward(seconds=1)
+    other = await rig.login("u2")
+    first = await rig.message(other, Category.REPLY)
+    await rig.quiet()
+    persons = [(await rig.recorder.load(lead_id)).person_id for lead_id in (one, other)]
+    await Merges(rig.recorder).merge(*persons, by="mia")
+    clock.forward(seconds=1)
+    second = await rig.message(one, Category.REPLY)
+    await rig.quiet()
+    assert sender.ids == [first]
+    await rig.live(2, step=0.05)
+    assert sender.ids == [first, first, second]
 
 
 @pytest.mark.parametrize("outcome", [Uncertain("the connection broke"), Refused("554 no")])

@@ -310,6 +310,26 @@ async def test_a_late_no_is_about_the_number_that_was_written_to(store: Store, c
     assert not suppression.holds_for("+4915198765432")
 
 
+async def test_a_late_no_of_the_first_sending_is_about_its_number(store: Store, clock: Clock):
+    """The message was sent again meanwhile, to the number that the CRM has told since."""
+    sender = ScriptedSender(Uncertain("cut"), Sent("SM2"))
+    rig = Rig(store, clock, {Channel.WHATSAPP: sender})
+    await rig.furnish({})
+    lead_id = await rig.login(phone="+4915112345678")
+    await rig.happen(lead_id, EventType.WHATSAPP_REPLY, Channel.WHATSAPP)
+    id = await rig.message(lead_id, channel=Channel.WHATSAPP)
+    await rig.quiet()
+    clock.forward(seconds=1)
+    await rig.login(phone="+4915198765432")
+    await queue_of(rig).replay(await open_item(rig), "ana")
+    await rig.quiet()
+    callbacks = Callbacks(rig.recorder, rig.delivery.settling)
+    assert await callbacks.take(id, "SM1", "undelivered", "63024", to=sender.given[0].to)
+    (suppression,) = (await rig.person(lead_id)).suppressions
+    assert suppression.holds_for("+4915112345678")
+    assert not suppression.holds_for(sender.given[1].to)
+
+
 async def test_a_template_is_looked_at_again(store: Store, clock: Clock, sender: ScriptedSender):
     """While it does not render the item stays, with the new error; mended, it closes and nothing old is sent."""
     rig = await made(store, clock, sender)

@@ -203,3 +203,17 @@ async def test_a_step_that_a_person_sends_again_goes(rig: Rig, clock: Clock, sen
     await rig.store.commit(*mended.changes)
     await rig.live(1)
     assert (await rig.stored(id)).status is State.SENT
+
+
+async def test_and_so_does_one_of_a_lead_that_was_merged(rig: Rig, clock: Clock, sender: ScriptedSender):
+    """It failed before the merge; the sequence itself ended with it."""
+    one, other = await two(rig, clock)
+    clock.forward(hours=1)
+    sender.outcomes.extend([Refused("554 no"), Refused("554 no")])
+    await rig.quiet()
+    await merge(rig, one, other)
+    id = f"{other}.1.0"
+    mended = await MessageMender(rig.store, clock).mend(ToMend("i", "ana", {}, {}, message_id=id))
+    await rig.store.commit(*mended.changes)
+    await rig.quiet()
+    assert (await rig.stored(id)).status is State.SENT

@@ -10,12 +10,16 @@ from channels.templates import NewTemplate
 from channels.tokens import Purpose, Tokens
 from channels.tracking import PIXEL, TrackingRoutes
 from tests.channels.rig import ADDRESSES, Rig
+from tests.channels.test_sequences import merge, two
 from tests.fakes import Clock, ScriptedSender
 from tracker.errors import NotFound
 from tracker.events import Channel, EventType
+from tracker.merges import Merges
+from tracker.person import Consent
 from tracker.ports import ToMend
-from tracker.store.port import Delete, Store
+from tracker.store.port import Delete, Replace, Store
 from tracker.store.schema import Kind
+from tracker.times import instant
 from tracker.web import Answer
 
 TOKENS = Tokens(["a secret of the tests"])
@@ -55,6 +59,35 @@ async def test_an_unsubscribe_link_outlives_its_message(rig: Rig, store: Store, 
     assert len(await rig.events(lead_id, EventType.UNSUBSCRIBE)) == 1
     await rig.live()
     assert len(sender.given) == 1
+
+
+async def test_an_unsubscribe_link_ends_a_consent_as_often_as_it_is_told(rig: Rig, store: Store, clock: Clock):
+    """A system that tells the same consent again and again makes the link no weaker."""
+    lead_id = await rig.login()
+    granted = Consent(status="granted", source="api", at=instant(clock()))
+    token = TOKENS.make(Purpose.UNSUBSCRIBE, "m", lead_id, Channel.WHATSAPP)
+    for times in range(1, 4):
+        loaded = await rig.recorder.load(lead_id)
+        allowing = loaded.person.but(whatsapp_consent=granted).body()
+        await store.commit(Replace(Kind.PERSONS, loaded.person_id, loaded.person_version, allowing))
+        for _ in range(2):
+            await follow(rig, "unsubscribe", token)
+            assert (await rig.person(lead_id)).whatsapp_consent.status == "denied"
+        assert len(await rig.events(lead_id, EventType.UNSUBSCRIBE)) == times
+
+
+async def test_an_unsubscribe_link_works_on_when_a_merge_was_undone(rig: Rig, clock: Clock, sender: ScriptedSender):
+    """What was refused while two persons were one is in the other one's ledger; the page says the same as before."""
+    _, other = await two(rig, clock)
+    clock.forward(hours=1)
+    await rig.quiet()
+    (url,) = [outgoing.unsubscribe_url for outgoing in sender.given if outgoing.message_id == f"{other}.1.0"]
+    done = await merge(rig, *(outgoing.lead_id for outgoing in sender.given))
+    for undo in (True, False):
+        assert b"You are unsubscribed" in (await follow(rig, "unsubscribe", url.rpartition("/")[2])).body
+        if undo:
+            await Merges(rig.recorder).undo(done.id, by="mia")
+    assert [s.reason for s in (await rig.person(other)).suppressions] == ["unsubscribe"]
 
 
 async def test_a_link_from_before_works_while_its_message_is_kept(rig: Rig, store: Store, clock: Clock):

@@ -628,6 +628,14 @@ async def test_nobody_is_written_to_at_a_number_that_is_bad(api: Api, twilio: Fa
     assert "63024" in suppression.reason
 
 
+async def test_a_number_that_is_bad_is_the_one_that_twilio_names(api: Api):
+    """The message may have been sent again since, to another one."""
+    message_id, sid = await sent(api)
+    await told(api, message_id, "failed", sid, ErrorCode="63024", To="whatsapp:+4915187654321")
+    (suppression,) = (await person_of(api)).suppressions
+    assert suppression.address == "+4915187654321"
+
+
 @pytest.mark.parametrize("early", [True, False])
 async def test_who_has_blocked_us_has_opted_out(api: Api, twilio: FakeTwilio, early: bool):
     """Twilio knows it before we do."""

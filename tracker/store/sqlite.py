@@ -337,13 +337,14 @@ _SQL = {kind: _Statements(kind) for kind in Kind}
 
 
 def connect(path: Path) -> apsw.Connection:
-    """Nobody waits on the event loop for another process: a connection has no patience until it is given some."""
     connection = apsw.Connection(str(path), statementcachesize=512)
+    connection.set_busy_timeout(BUSY_MS)  # another process may be ending, or reading the log after a crash
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA cache_size=-65536")
     connection.execute("PRAGMA secure_delete=ON")  # what an erasure removes is overwritten, not only unlinked
     connection.execute("PRAGMA temp_store=MEMORY")
     connection.execute("PRAGMA wal_autocheckpoint=8000")
+    connection.set_busy_timeout(0)  # from here on nobody waits on the event loop
     return connection
 
 

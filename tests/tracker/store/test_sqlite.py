@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import sys
+import threading
 from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -98,6 +99,20 @@ async def test_a_scrub_leaves_nothing_of_what_was_deleted(sqlite_path: Path) -> 
     assert scrubbed
     assert len(await everything(store, Kind.LEADS)) == 21
     await store.close()
+
+
+async def test_who_opens_the_file_waits_for_a_process_that_ends(sqlite_path: Path) -> None:
+    """The last one to close it has it alone for a moment; from then on nothing waits for anybody."""
+    store = await SqliteStore.open(sqlite_path)
+    await store.close()
+    other = apsw.Connection(str(sqlite_path))
+    other.execute("PRAGMA locking_mode=EXCLUSIVE; BEGIN IMMEDIATE; COMMIT").fetchall()
+    ending = threading.Timer(0.1, other.close)
+    ending.start()
+    with contextlib.closing(sqlite.connect(sqlite_path)) as connection:
+        assert connection.execute("SELECT number FROM generation").get == 0
+        assert connection.execute("PRAGMA busy_timeout").get == 0
+    ending.join()
 
 
 async def test_a_scrub_waits_for_nobody_long(sqlite_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
