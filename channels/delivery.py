@@ -27,9 +27,9 @@ from tracker.events import Channel
 from tracker.ports import Settled
 from tracker.recorder import Effect, Loaded, Recorder
 from tracker.review import ReviewKind
-from tracker.store.port import Change, Conflict, Document, Expect, Replace, Stale, StoreError
+from tracker.store.port import Change, Conflict, Cursor, Document, Expect, Replace, Stale, StoreError
 from tracker.store.schema import MESSAGES_BY_LEAD, MESSAGES_DUE, MESSAGES_SENDING, Kind
-from tracker.times import Instant, instant, just_after, later
+from tracker.times import Instant, instant, later
 
 log = structlog.get_logger()
 
@@ -132,7 +132,7 @@ class Delivery:
             await self._skip(found, verdict.checks)
         elif verdict.outcome == "hold":
             await self._hold(found, message, verdict.checks, verdict.until or later(now, seconds=HOLD_SECONDS))
-        elif until := await self._turn(found, message, loaded.ids):
+        elif until := await self._turn(found, message, _in_thread(message, loaded)):
             check = Check(check="order", input="an earlier reply has not gone yet", outcome=f"held: until {until}")
             await self._hold(found, message, (*verdict.checks, check), until)
         else:
@@ -156,14 +156,14 @@ class Delivery:
     async def _turn(self, found: Document, message: Message, lead_ids: Iterable[str]) -> Instant | None:
         """Return until when a reply waits for earlier ones, which another process may be sending; None: it is next.
 
-        Args: lead_ids: of the lead and those that it absorbed, whose messages stay theirs.
+        Args: lead_ids: the leads whose messages stand in one thread with it.
         """
         if message.category is not Category.REPLY:
             return None
         now = self._recorder.clock()
-        low, high = later(now, hours=-STUCK_HOURS), just_after(message.created_at)
-        newest = partial(self._store.find, MESSAGES_BY_LEAD, low=low, high=high, reverse=True, limit=LOOKED_AT)
-        others = [other for lead_id in lead_ids for other in (await newest(lead_id)).items]
+        low, itself = later(now, hours=-STUCK_HOURS), Cursor(message.created_at, found.id)
+        before = partial(self._store.find, MESSAGES_BY_LEAD, low=low, reverse=True, after=itself, limit=LOOKED_AT)
+        others = [other for lead_id in lead_ids for other in (await before(lead_id)).items]
         return waits_until(found, others, now)
 
     async def _hold(self, found: Document, message: Message, checks: tuple[Check, ...], until: Instant) -> None:
@@ -303,6 +303,15 @@ class Delivery:
             if current is not None and current.body["waiting"]:
                 body = {**current.body, "due_at": later(self._recorder.clock(), seconds=HOLD_SECONDS)}
                 await self._store.commit(Replace(Kind.MESSAGES, current.id, current.version, body))
+
+
+def _in_thread(message: Message, loaded: Loaded) -> Iterable[str]:
+    """Return the leads whose messages their reader sees in one thread: on WhatsApp those about every product.
+
+    Messages of an absorbed lead stay with it.
+    """
+    about_others = loaded.person.leads.values() if message.channel is Channel.WHATSAPP else ()
+    return dict.fromkeys((*loaded.ids, *about_others))
 
 
 def _by_person(found: Iterable[Document]) -> Iterable[Sequence[Document]]:

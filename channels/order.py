@@ -22,7 +22,7 @@ SOON_SECONDS = 1
 def waits_until(found: Document, others: Iterable[Document], now: datetime) -> Instant | None:
     """Return until when a reply waits for earlier ones, None when it is its turn.
 
-    Args: others: messages of the lead, and of those that it absorbed.
+    Args: others: messages that stand in one thread with it.
     """
     at = instant(now)
     ahead = [other.body for other in others if _is_earlier(other, found) and _is_to_go(other.body, at)]

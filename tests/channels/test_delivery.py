@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from channels.messages import Category
+from channels.order import LOOKED_AT
 from channels.sending import Later, Outgoing, Refused, SendOutcome, Sent, Uncertain
 from channels.states import State
 from tests.channels.rig import Rig, step
@@ -339,6 +340,33 @@ async def test_a_reply_does_not_overtake_one_of_a_lead_that_was_merged(store: St
     assert sender.ids == [first]
     await rig.live(2, step=0.05)
     assert sender.ids == [first, first, second]
+
+
+@pytest.mark.parametrize("channel", [Channel.WHATSAPP, Channel.EMAIL])
+async def test_on_whatsapp_all_products_are_one_thread(store: Store, clock: Clock, channel: Channel):
+    """A reply about one waits there for an earlier one about another; by mail each has its own."""
+    sender = ScriptedSender(Later("429"))
+    rig = Rig(store, clock, {channel: sender})
+    ids = []
+    for product_id in ("flow", "grid"):
+        await rig.furnish({}, product_id)
+        lead_id = await rig.login(phone="+4915112345678", product_id=product_id, whatsapp_opt_in=True)
+        await rig.happen(lead_id, EventType.WHATSAPP_REPLY, Channel.WHATSAPP)
+        clock.forward(seconds=1)
+        ids.append(await rig.message(lead_id, Category.REPLY, channel=channel))
+        await rig.quiet()
+    assert sender.ids == (ids[:1] if channel is Channel.WHATSAPP else ids)
+
+
+async def test_replies_of_one_moment_keep_their_order(store: Store, clock: Clock):
+    """However many they are."""
+    sender = ScriptedSender(Later("429"))
+    rig = Rig(store, clock, {Channel.EMAIL: sender})
+    await rig.furnish({})
+    lead_id = await rig.login()
+    ids = [await rig.message(lead_id, Category.REPLY) for _ in range(LOOKED_AT + 5)]
+    await rig.quiet()
+    assert sender.ids == ids[:1]
 
 
 @pytest.mark.parametrize("outcome", [Uncertain("the connection broke"), Refused("554 no")])
