@@ -301,7 +301,8 @@ class Delivery:
         with contextlib.suppress(StoreError):
             (current,) = await self._store.get(Kind.MESSAGES, found.id)
             if current is not None and current.body["waiting"]:
-                body = {**current.body, "due_at": later(self._recorder.clock(), seconds=HOLD_SECONDS)}
+                due_at = later(self._recorder.clock(), seconds=HOLD_SECONDS)
+                body = {**current.body, "due_at": due_at, "broken": True}
                 await self._store.commit(Replace(Kind.MESSAGES, current.id, current.version, body))
 
 

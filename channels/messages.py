@@ -55,7 +55,8 @@ class Message(Document, frozen=True, kw_only=True):
     """Attributes: stage: of the sequence that the message belongs to. variables: JSON text. waiting: whether the due
     queue holds it. lease_until: in `sending`, when its outcome counts as unknown. author: the salesperson who wrote it.
     said: what a template came to, kept for web chat, whose reader may come back. recipient: the address to which it was
-    last sent, which may no longer be the person's when it comes back.
+    last sent, which may no longer be the person's when it comes back. broken: it was put off, since a mistake of ours
+    keeps it from being delivered.
     """
 
     lead_id: str
@@ -88,6 +89,7 @@ class Message(Document, frozen=True, kw_only=True):
     author: str | None = None
     said: str | None = None
     recipient: str | None = None
+    broken: bool = False
 
     @property
     def replays(self) -> int:
@@ -113,7 +115,7 @@ class Message(Document, frozen=True, kw_only=True):
         """Return the message in state `to`. Raises: ValueError: the table does not allow it."""
         if not may_follow(self.status, to):
             raise ValueError(f"a message that is {self.status} cannot become {to}")
-        return self.but(status=to, waiting=to in WAITING, updated_at=at, **changes)
+        return self.but(status=to, waiting=to in WAITING, updated_at=at, broken=False, **changes)
 
 
 def planned(

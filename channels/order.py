@@ -41,9 +41,11 @@ def _is_earlier(other: Document, found: Document) -> bool:
 def _is_to_go(body: Mapping[str, Any], at: Instant) -> bool:
     """Whether a message is being sent, or is next, or waits to be tried again.
 
-    One that lies ahead untried was planned for later, or cannot be delivered: nobody waits for either. What may have
-    been sent, or came to an end, waits for a person at most.
+    One that lies ahead untried was planned for later: nobody waits for it, nor for one that cannot be delivered. What
+    may have been sent, or came to an end, waits for a person at most.
     """
     if body["status"] == State.SENDING:
         return True
-    return bool(body["waiting"]) and (body["due_at"] <= at or body["status"] == State.HELD or bool(body["attempts"]))
+    if not body["waiting"] or body.get("broken"):
+        return False
+    return body["due_at"] <= at or body["status"] == State.HELD or bool(body["attempts"])

@@ -695,6 +695,27 @@ async def test_a_message_that_cannot_be_read_costs_the_others_nothing(rig: Rig, 
     assert sender.ids == [fine]
 
 
+async def test_a_reply_that_cannot_be_delivered_blocks_no_other(store: Store, clock: Clock):
+    """Although it was tried before and waits to be tried again; once it can be delivered it goes."""
+    sender = ScriptedSender(Later("429"))
+    rig = Rig(store, clock, {Channel.EMAIL: sender})
+    await rig.furnish({})
+    lead_id = await rig.login()
+    first, *rest = await replies(rig, clock, lead_id)
+    await rig.quiet()
+    (found,) = await store.get(Kind.MESSAGES, first)
+    assert found is not None
+    await store.commit(Replace(Kind.MESSAGES, first, found.version, {**found.body, "hits": "carrier pigeon"}))
+    await rig.live(2, step=0.05)
+    assert sender.ids == [first, *rest]
+    (found,) = await store.get(Kind.MESSAGES, first)
+    assert found is not None
+    await store.commit(Replace(Kind.MESSAGES, first, found.version, {**found.body, "hits": []}))
+    await rig.live(1, step=0.05)
+    assert sender.ids == [first, *rest, first]
+    assert not (await rig.stored(first)).broken
+
+
 async def test_a_lead_that_is_gone_costs_the_others_nothing(rig: Rig, clock: Clock, sender: ScriptedSender):
     """A message whose lead no longer exists is put off, not retried in a circle, and blocks nobody."""
     lead_id = await rig.login()

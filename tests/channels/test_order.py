@@ -36,6 +36,7 @@ def reply(id: str = "b", **more: Any) -> Document:
         (reply("a", category="nurture"), None),
         (reply("a", status="planned", due_at=AHEAD), None),
         (reply("a", status="due", due_at=AHEAD), None),
+        *((reply("a", status=status, attempts=TRIED, broken=True), None) for status in ("due", "held")),
         *((reply("a", status=status, waiting=False), None) for status in ("uncertain", "failed", "dead", "sent")),
     ],
 )
