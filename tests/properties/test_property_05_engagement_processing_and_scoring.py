@@ -26,7 +26,7 @@ KINDS = (
     EventType.QUALIFICATION_ANSWER,
     EventType.EMAIL_SENT,
 )
-points = st.sampled_from([-5, 0, 2.5, 5, 10])
+points = st.sampled_from([5, 2.5, 10, 0, -5])
 plain_rules = st.fixed_dictionaries(
     {
         "login_points": points,
@@ -42,28 +42,43 @@ plain_rules = st.fixed_dictionaries(
 )
 
 
+CAPPED = {
+    EventType.LOGIN: "login_points",
+    EventType.EMAIL_CLICK: "email_click_points",
+    EventType.CHATBOT_INTERACTION: "chatbot_points",
+}
+
+
 @st.composite
-def cases(draw: st.DrawFn) -> tuple[dict[str, Any], list[Happening]]:
-    """Rules, and a history of a few kinds, so that events of a day often meet under one cap."""
-    kinds = st.sampled_from(draw(st.lists(st.sampled_from(KINDS), min_size=1, max_size=3)))
-    rules = draw(plain_rules) | draw(st.sampled_from([{}, {"daily_caps": {}}]))
-    if "daily_caps" in rules:
-        rules["daily_caps"] = draw(st.dictionaries(kinds, st.sampled_from([0, 5, 12.5]), min_size=1, max_size=2))
+def histories(draw: st.DrawFn, kinds: Sequence[EventType], *, least: int, hours: int) -> list[Happening]:
     history = []
-    for number in range(draw(st.integers(1, 12))):
-        kind = draw(kinds)
+    for number in range(draw(st.integers(least, 12))):
+        kind = draw(st.sampled_from(kinds))
         slot = draw(st.sampled_from(["budget", "timeline", "unknown"]))
         history.append(
             happening(
                 str(number),
                 kind,
-                minutes_ago=draw(st.integers(0, 2 * 24 * 60)),
+                minutes_ago=draw(st.integers(0, hours * 60)),
                 channel=Channel.EMAIL,
                 metadata={"slot": slot} if kind is EventType.QUALIFICATION_ANSWER else {},
-                machine=draw(st.booleans()),
+                machine=draw(st.sampled_from([False, False, True])),
             )
         )
-    return rules, history
+    return history
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[dict[str, Any], list[Happening]]:
+    """Rules, and a history. Every other time several events of a day that are worth something meet under one cap."""
+    rules = draw(plain_rules)
+    kinds = draw(st.lists(st.sampled_from(KINDS), min_size=1, max_size=3))
+    if draw(st.booleans()):
+        return rules, draw(histories(kinds, least=1, hours=48))
+    kind = draw(st.sampled_from([*CAPPED]))
+    rules[CAPPED[kind]] = draw(st.sampled_from([2.5, 5, 10]))
+    rules["daily_caps"] = {kind: draw(st.sampled_from([0, 5, 12.5])), kinds[0]: 7}
+    return rules, draw(histories([kind, kind, *kinds], least=3, hours=24))
 
 
 def worth(it: Happening, rules: dict[str, Any]) -> int:
