@@ -133,7 +133,10 @@ class SqliteStore:
         """Whether a backup was restored since the database was opened. Nothing is written from then on: whoever asks
         may have decided on what is no more, and has to open the database anew.
         """
-        return _generation(self._reader) != self._generation
+        try:
+            return _generation(self._reader) != self._generation
+        except apsw.Error:  # it cannot be read just now, which is no reason to start again
+            return False
 
     async def scrub(self) -> bool:
         """Empty the log, which holds what documents were before; False: a reader or a writer is in the way by now.

@@ -180,6 +180,14 @@ async def test_a_disk_that_fails_in_the_sync_leaves_the_unit_unknown(
 # --- files
 
 
+async def test_a_file_that_cannot_be_read_is_not_taken_for_a_restored_one(opened: SqliteStore) -> None:
+    """A disk that fails for a moment ends no server."""
+    opened._reader.close()
+    assert not opened.is_outdated()
+    with pytest.raises(Unavailable):
+        await opened.ping()
+
+
 async def test_a_file_that_is_no_database_is_refused(sqlite_path: Path) -> None:
     """The message names the file and what is wrong with it."""
     spoil(sqlite_path, b"this is no database at all\n" * 200)
