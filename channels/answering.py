@@ -81,7 +81,8 @@ class WhatsAppAnswers:
         """Whether who wrote has opted out, be it before an erasure or before there was anything to talk about."""
         if person is not None:
             return person.whatsapp_consent.status == "denied"
-        return any(opt_out.channel is Channel.WHATSAPP for opt_out in await self._recorder.opt_outs.of(heard.keys))
+        earlier = await self._recorder.opt_outs.of(heard.keys)
+        return any(opt_out.channel is Channel.WHATSAPP and opt_out.scope == "denied" for opt_out in earlier)
 
     async def _act(
         self, heard: Heard, product_id: str, act: Callable[[Met, Heard, Instant], Awaitable[Acted]], outcome: str

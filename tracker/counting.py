@@ -10,6 +10,7 @@ from tracker.store.schema import Kind
 from tracker.times import Instant
 
 LANES = 8
+"""How many documents a store may keep a counter in."""
 
 CREATED = "leads.created"
 

@@ -42,6 +42,17 @@ async def made(store: Store, clock: Clock, sender: ScriptedSender) -> Rig:
     return rig
 
 
+async def on_whatsapp(store: Store, clock: Clock, sender: ScriptedSender) -> tuple[Rig, str, str]:
+    """Have one message sent to who wrote just before, and return the lead and the message too."""
+    rig = Rig(store, clock, {Channel.WHATSAPP: sender})
+    await rig.furnish({})
+    lead_id = await rig.login(phone="+4915112345678", whatsapp_opt_in=True)
+    await rig.happen(lead_id, EventType.WHATSAPP_REPLY, Channel.WHATSAPP)
+    id = await rig.message(lead_id, channel=Channel.WHATSAPP)
+    await rig.quiet()
+    return rig, lead_id, id
+
+
 async def open_item(rig: Rig) -> str:
     (item,) = [found for found in await rig.reviews() if found.body["status"] == "open"]
     return item.id
@@ -254,12 +265,7 @@ async def test_a_late_yes_takes_the_item_from_the_queue(store: Store, clock: Clo
 
 async def test_a_late_no_leaves_one_item(store: Store, clock: Clock):
     """A provider that says at last that a message did not arrive settles the doubt: one item remains, for that."""
-    rig = Rig(store, clock, {Channel.WHATSAPP: ScriptedSender(Uncertain("cut"))})
-    await rig.furnish({})
-    lead_id = await rig.login(phone="+4915112345678")
-    await rig.happen(lead_id, EventType.WHATSAPP_REPLY, Channel.WHATSAPP)
-    id = await rig.message(lead_id, channel=Channel.WHATSAPP)
-    await rig.quiet()
+    rig, _, id = await on_whatsapp(store, clock, ScriptedSender(Uncertain("cut")))
     assert (await rig.stored(id)).status is State.UNCERTAIN
     await Callbacks(rig.recorder, rig.delivery.settling).take(id, "SM1", "undelivered", "63024")
     item = await open_item(rig)
@@ -275,12 +281,7 @@ async def test_a_late_no_of_the_first_sending_holds(store: Store, clock: Clock, 
     more, or that the number is bad: nothing goes there, and the repeat of it changes nothing.
     """
     sender = ScriptedSender(Uncertain("cut"))
-    rig = Rig(store, clock, {Channel.WHATSAPP: sender})
-    await rig.furnish({})
-    lead_id = await rig.login(phone="+4915112345678", whatsapp_opt_in=True)
-    await rig.happen(lead_id, EventType.WHATSAPP_REPLY, Channel.WHATSAPP)
-    id = await rig.message(lead_id, channel=Channel.WHATSAPP)
-    await rig.quiet()
+    rig, lead_id, id = await on_whatsapp(store, clock, sender)
     await queue_of(rig).replay(await open_item(rig), "ana")
     callbacks = Callbacks(rig.recorder, rig.delivery.settling)
     for status in ("undelivered", "failed"):
@@ -296,12 +297,7 @@ async def test_a_late_no_of_the_first_sending_holds(store: Store, clock: Clock, 
 
 async def test_a_late_no_is_about_the_number_that_was_written_to(store: Store, clock: Clock):
     """Not about the one that the CRM has told meanwhile."""
-    rig = Rig(store, clock, {Channel.WHATSAPP: ScriptedSender(Sent("SM1"))})
-    await rig.furnish({})
-    lead_id = await rig.login(phone="+4915112345678")
-    await rig.happen(lead_id, EventType.WHATSAPP_REPLY, Channel.WHATSAPP)
-    id = await rig.message(lead_id, channel=Channel.WHATSAPP)
-    await rig.quiet()
+    rig, lead_id, id = await on_whatsapp(store, clock, ScriptedSender(Sent("SM1")))
     clock.forward(seconds=1)
     await rig.login(phone="+4915198765432")
     assert await Callbacks(rig.recorder, rig.delivery.settling).take(id, "SM1", "undelivered", "63024")
@@ -313,12 +309,7 @@ async def test_a_late_no_is_about_the_number_that_was_written_to(store: Store, c
 async def test_a_late_no_of_the_first_sending_is_about_its_number(store: Store, clock: Clock):
     """The message was sent again meanwhile, to the number that the CRM has told since."""
     sender = ScriptedSender(Uncertain("cut"), Sent("SM2"))
-    rig = Rig(store, clock, {Channel.WHATSAPP: sender})
-    await rig.furnish({})
-    lead_id = await rig.login(phone="+4915112345678")
-    await rig.happen(lead_id, EventType.WHATSAPP_REPLY, Channel.WHATSAPP)
-    id = await rig.message(lead_id, channel=Channel.WHATSAPP)
-    await rig.quiet()
+    rig, lead_id, id = await on_whatsapp(store, clock, sender)
     clock.forward(seconds=1)
     await rig.login(phone="+4915198765432")
     await queue_of(rig).replay(await open_item(rig), "ana")

@@ -394,6 +394,18 @@ async def test_one_start_is_enough_after_an_erasure(api: Api, twilio: FakeTwilio
     assert said(twilio)[1:] == [STARTED]
 
 
+async def test_start_is_no_order_from_who_never_refused(api: Api):
+    """That their number was bad before an erasure is nothing that they said."""
+    message_id, sid = await sent(api)
+    await told(api, message_id, "failed", sid, ErrorCode="63024")
+    assert (await api.call("DELETE", f"/leads/{await lead_of(api)}")).status == HTTPStatus.OK
+    await write(api, "START", "SM" + "2" * 32)
+    await answer(api)
+    (found,) = await api.server.store.get(Kind.INBOX, "SM" + "2" * 32)
+    assert found is not None
+    assert found.body["outcome"] == "talked"
+
+
 async def test_a_stop_counts_though_it_is_about_no_product(bare: Api, twilio: FakeTwilio):
     """It waits in review, since nobody could confirm it; whoever is known by the number later gets nothing there."""
     for product_id in ("flowdesk", "gridwise"):
