@@ -216,6 +216,20 @@ async def test_an_opt_out_holds_for_former_addresses(api: Api) -> None:
     assert (await refused(api, email="e3@acme.example"))[0] == []
 
 
+async def test_an_opt_out_holds_for_who_types_the_address_in_a_chat(api: Api) -> None:
+    """Saying one's address again to the assistant is no consent."""
+    lead = await api.lead(email="gone@acme.example")
+    await unsubscribe(api, lead)
+    await api.call("DELETE", f"/leads/{lead['id']}")
+    for text in ("I want a demo", "my email is gone@acme.example"):
+        body = {"sender": "visitor", "message": text, "metadata": {"product_id": "flowdesk"}}
+        assert (await api.post("/webhooks/rest/webhook", body)).status == 200
+    (back,) = (await api.get("/leads")).body["items"]
+    person = (await api.server.recorder.load(back["id"])).person
+    assert person.email == "gone@acme.example"
+    assert [stop.channel for stop in person.suppressions] == ["email"]
+
+
 async def test_of_a_bad_address_only_that_is_remembered(api: Api) -> None:
     """Who comes back with it is not written to there, and may be at any other address, as before."""
     lead = await api.lead(email="typo@acme.example")

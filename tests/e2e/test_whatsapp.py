@@ -394,6 +394,17 @@ async def test_one_start_is_enough_after_an_erasure(api: Api, twilio: FakeTwilio
     assert said(twilio)[1:] == [STARTED]
 
 
+async def test_who_refused_before_an_erasure_is_not_written_to_for_writing(api: Api, twilio: FakeTwilio):
+    """Somebody new writes from the number, and the refusal is theirs from the first word on; only START ends it."""
+    await write(api, "STOP", "SM" + "1" * 32)
+    await answer(api)
+    assert (await api.call("DELETE", f"/leads/{await lead_of(api)}")).status == HTTPStatus.OK
+    await write(api, "What does it cost?", "SM" + "2" * 32)
+    await answer(api)
+    assert (await person_of(api)).whatsapp_consent.status == "denied"
+    assert len(twilio.taken) == 1
+
+
 async def test_start_is_no_order_from_who_never_refused(api: Api):
     """That their number was bad before an erasure is nothing that they said."""
     message_id, sid = await sent(api)
